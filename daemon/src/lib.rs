@@ -1,0 +1,8 @@
+//! What every Nodi process does alike around its real work: logging, loading its configuration,
+//! stopping on signals, telling systemd how it is. Nothing here knows about media or HTTP.
+
+pub mod config;
+pub mod exit;
+pub mod logging;
+pub mod shutdown;
+pub mod systemd;

@@ -1,0 +1,37 @@
+//! `sd_notify` for `Type=notify` units; silent when the process does not run under systemd.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+/// The process serves.
+pub fn ready() {
+    notify(&[NotifyState::Ready]);
+}
+
+/// The process drains.
+pub fn stopping() {
+    notify(&[NotifyState::Stopping]);
+}
+
+/// One line for `systemctl status`.
+pub fn status(text: &str) {
+    notify(&[NotifyState::Status(text)]);
+}
+
+/// The real work was seen to move; call it from the check, not from a timer.
+pub fn alive() {
+    notify(&[NotifyState::Watchdog]);
+}
+
+/// How often [`alive`] has to be called: half of `WatchdogSec=`; `None` when no watchdog is set.
+#[must_use]
+pub fn watchdog_interval() -> Option<Duration> {
+    sd_notify::watchdog_enabled().map(|limit| limit / 2)
+}
+
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        log::debug!("sd_notify: {error}");
+    }
+}
