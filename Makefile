@@ -1,0 +1,56 @@
+# One command for developers and for CI alike. Each target installs what it lacks (scripts/setup).
+# One target directory and one profile: what `make test` built, `make demo` runs.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check advisories bench fuzz fmt build web
+
+CARGO ?= cargo
+WEB := fleet-manager/web
+# A short run of every fuzz target belongs to `make test`; `make fuzz` is for the night.
+FUZZ_SECONDS ?= 300
+
+help: ## Show the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+demo: build web ## The whole platform on this machine, with a test stream: prints the links to open
+	@scripts/setup lab
+	@$(CARGO) run --quiet --locked --package nodi-lab -- up --test-stream --port 8080 --rtmp-port 1935
+
+test: build web ## All tests: Rust, documentation examples, player page, end to end, a short fuzz run
+	@scripts/setup lab test
+	$(CARGO) nextest run --locked --workspace
+	$(CARGO) test --locked --workspace --doc --quiet
+	npm --prefix $(WEB) test
+	appliance/fuzz/run.sh 10
+
+check: ## Formatting, lints, licences, documentation, types: warnings are errors
+	@scripts/setup build web check
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) deny --locked --log-level error check licenses bans sources
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
+	npm --prefix $(WEB) run check
+
+advisories: ## Known vulnerabilities in what we depend on (needs the advisory database, so the network)
+	@scripts/setup build check
+	$(CARGO) deny --locked check advisories
+
+bench: ## Our processes beside their peers on this machine, as tables (release build)
+	@scripts/setup build web lab bench
+	scripts/bench
+
+fuzz: ## Every fuzz target for FUZZ_SECONDS (300)
+	@scripts/setup build
+	appliance/fuzz/run.sh $(FUZZ_SECONDS)
+
+fmt: ## Format everything
+	$(CARGO) fmt --all
+
+# The lab starts the processes' binaries, which cargo builds only when it is asked for them.
+build:
+	@scripts/setup build
+	$(CARGO) build --locked --workspace --bins
+
+web:
+	@scripts/setup web
+	npm --prefix $(WEB) run --silent build
