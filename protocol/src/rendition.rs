@@ -86,4 +86,12 @@ impl Rendition {
     pub fn is_video(&self) -> bool {
         matches!(self.track, Track::Video { .. })
     }
+
+    /// RFC 6381.
+    #[must_use]
+    pub fn codecs(&self) -> &str {
+        match &self.track {
+            Track::Video { codecs, .. } | Track::Audio { codecs, .. } => codecs,
+        }
+    }
 }

@@ -1,7 +1,13 @@
 //! Playlists as snapshots, and the text that is rendered from them and from nothing else
 //! (RFC 8216bis, the HLS second edition).
 
+pub mod media;
+pub mod multivariant;
+mod time;
 pub mod uri;
+
+pub use media::{Media, render_media};
+pub use multivariant::render_multivariant;
 
 use serde::{Deserialize, Serialize};
 
