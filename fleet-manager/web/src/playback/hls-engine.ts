@@ -1,0 +1,198 @@
+// Playback with hls.js over Media Source Extensions.
+
+import Hls, { type ErrorData, type HlsConfig, type Level, type RetryConfig } from 'hls.js';
+
+import { AUTO, nameOf, type Choice, type Rung } from '../quality';
+import type { Engine, EngineEvents } from './engine';
+
+/** A second media error within this time is not a glitch: the source is opened anew. */
+const MEDIA_ERROR_GRACE_MS = 10_000;
+/** 404 of a playlist: the rendition is gone, another one plays on. */
+const GONE: readonly number[] = [404, 410];
+
+export function hlsIsSupported(): boolean {
+  return Hls.isSupported();
+}
+
+/** Anything but a clear "not there" is worth asking again; hls.js by itself gives up when a connection is refused. */
+function retryUnlessGone(attemptsIfGone: number): NonNullable<RetryConfig['shouldRetry']> {
+  return (config, attempt, _isTimeout, response) => {
+    const gone = response?.code !== undefined && GONE.includes(response.code);
+    return attempt < (gone ? attemptsIfGone : (config?.maxNumRetry ?? 0));
+  };
+}
+
+function config(): Partial<HlsConfig> {
+  // One spread per viewer, so that the viewers of one outage do not come back in step.
+  const spread = 0.75 + Math.random() / 2;
+  const soon = { retryDelayMs: 400 * spread, maxRetryDelayMs: 2_000, backoff: 'exponential' as const };
+  return {
+    lowLatencyMode: true,
+    // PaceController does the catching up.
+    maxLiveSyncPlaybackRate: 1,
+    liveSyncMode: 'edge',
+    liveSyncOnStallIncrease: 0,
+    // Reaches back as far as the arrow keys do; phones are short of memory.
+    backBufferLength: 30,
+    maxBufferLength: 20,
+    maxBufferHole: 0.2,
+    liveDurationInfinity: true,
+    // Start in the middle of the usual ladder and correct within a segment.
+    abrEwmaDefaultEstimate: 4_000_000,
+    testBandwidth: false,
+    capLevelToPlayerSize: true,
+    // A viewer's choice stands; a level that failed is tried again after a while.
+    preserveManualLevelOnError: true,
+    errorPenaltyExpireMs: 10_000,
+    manifestLoadPolicy: {
+      default: {
+        maxTimeToFirstByteMs: 6_000,
+        maxLoadTimeMs: 8_000,
+        timeoutRetry: { maxNumRetry: 1, ...soon },
+        errorRetry: { maxNumRetry: 2, ...soon, shouldRetry: retryUnlessGone(0) },
+      },
+    },
+    playlistLoadPolicy: {
+      default: {
+        // A blocking reload may rightly take up to three target durations.
+        maxTimeToFirstByteMs: 8_000,
+        maxLoadTimeMs: 10_000,
+        timeoutRetry: { maxNumRetry: 4, ...soon },
+        errorRetry: { maxNumRetry: 8, ...soon, shouldRetry: retryUnlessGone(0) },
+      },
+    },
+    fragLoadPolicy: {
+      default: {
+        maxTimeToFirstByteMs: 5_000,
+        maxLoadTimeMs: 12_000,
+        timeoutRetry: { maxNumRetry: 3, ...soon },
+        errorRetry: { maxNumRetry: 6, ...soon, shouldRetry: retryUnlessGone(1) },
+      },
+    },
+    // Nothing of these is in the streams.
+    enableWebVTT: false,
+    enableIMSC1: false,
+    enableCEA708Captions: false,
+    enableInterstitialPlayback: false,
+    enableID3MetadataCues: false,
+    enableEmsgMetadataCues: false,
+    enableDateRangeMetadataCues: false,
+  };
+}
+
+export class HlsEngine implements Engine {
+  readonly kind = 'hls.js';
+  readonly #hls: Hls;
+  readonly #video: HTMLVideoElement;
+  readonly #events: EngineEvents;
+  #rungs: readonly Rung[] = [];
+  #lastMediaErrorMs = Number.NEGATIVE_INFINITY;
+  #continuity: number | null = null;
+  #choice: Choice = AUTO;
+
+  constructor(video: HTMLVideoElement, url: string, choice: Choice, events: EngineEvents) {
+    this.#video = video;
+    this.#events = events;
+    this.#choice = choice;
+    const hls = new Hls(config());
+    this.#hls = hls;
+    hls.on(Hls.Events.MANIFEST_PARSED, () => {
+      this.#readLevels();
+      this.choose(this.#choice);
+    });
+    hls.on(Hls.Events.LEVELS_UPDATED, () => this.#readLevels());
+    hls.on(Hls.Events.LEVEL_SWITCHED, () => events.rungsChanged());
+    hls.on(Hls.Events.LEVEL_UPDATED, (_event, { details, level }) => {
+      // One rendition was given up while the others go on.
+      if (!details.live && hls.levels.length > 1 && hls.levels.some((other) => other.details?.live === true)) {
+        events.recovered(`rendition ${this.#rungs[level]?.name ?? level} ended`);
+        hls.removeLevel(level);
+      }
+    });
+    hls.on(Hls.Events.FRAG_CHANGED, (_event, { frag }) => {
+      if (this.#continuity !== null && frag.cc !== this.#continuity) events.discontinuity();
+      this.#continuity = frag.cc;
+    });
+    hls.on(Hls.Events.ERROR, (_event, error) => this.#onError(error));
+    hls.loadSource(url);
+    hls.attachMedia(video);
+  }
+
+  get rungs(): readonly Rung[] {
+    return this.#rungs;
+  }
+
+  get playing(): Rung | null {
+    return this.#rungs[this.#hls.currentLevel] ?? null;
+  }
+
+  latency(): number | null {
+    const details = this.#hls.latestLevelDetails;
+    return details === null || !details.live ? null : details.edge + details.age - this.#video.currentTime;
+  }
+
+  holdBack(): number | null {
+    return this.#hls.targetLatency;
+  }
+
+  wallClockLatency(): number | null {
+    const date = this.#hls.playingDate;
+    return date === null ? null : (Date.now() - date.getTime()) / 1_000;
+  }
+
+  bandwidth(): number | null {
+    const estimate = this.#hls.bandwidthEstimate;
+    return Number.isFinite(estimate) ? estimate : null;
+  }
+
+  choose(choice: Choice): void {
+    this.#choice = choice;
+    const index = this.#rungs.findIndex((rung) => rung.name === choice);
+    if (this.#hls.currentLevel === -1) {
+      this.#hls.loadLevel = index;
+    } else {
+      this.#hls.nextLevel = index;
+    }
+    this.#events.rungsChanged();
+  }
+
+  seekToLive(): void {
+    const position = this.#hls.liveSyncPosition;
+    if (position !== null) this.#video.currentTime = position;
+  }
+
+  destroy(): void {
+    this.#hls.destroy();
+  }
+
+  #readLevels(): void {
+    this.#rungs = this.#hls.levels.map(rungOf);
+    this.#events.rungsChanged();
+  }
+
+  #onError(error: ErrorData): void {
+    const reason = `${error.details}${error.response === undefined ? '' : ` (HTTP ${error.response.code})`}`;
+    if (!error.fatal) {
+      this.#events.recovered(reason);
+      return;
+    }
+    const now = performance.now();
+    if (error.type === Hls.ErrorTypes.MEDIA_ERROR && now - this.#lastMediaErrorMs > MEDIA_ERROR_GRACE_MS) {
+      this.#lastMediaErrorMs = now;
+      this.#events.recovered(reason);
+      this.#hls.recoverMediaError();
+      return;
+    }
+    this.#events.failed(reason);
+  }
+}
+
+function rungOf(level: Level): Rung {
+  return {
+    name: nameOf(level.uri, level.height),
+    width: level.width,
+    height: level.height,
+    frameRate: level.frameRate,
+    bandwidth: level.averageBitrate > 0 ? level.averageBitrate : level.bitrate,
+  };
+}

@@ -1,0 +1,35 @@
+// The keyboard, explained.
+
+import { element } from './dom';
+
+const KEYS: readonly (readonly [readonly string[], string])[] = [
+  [['Space', 'K'], 'Play or pause'],
+  [['M'], 'Sound on or off'],
+  [['↑', '↓'], 'Volume'],
+  [['F'], 'Full screen'],
+  [['←', '→'], 'Five seconds back or forward'],
+  [['L'], 'Go to live'],
+  [['Q'], 'Quality'],
+  [['?'], 'This list'],
+];
+
+export function helpDialog(): HTMLDialogElement {
+  const rows = KEYS.flatMap(([keys, meaning]) => [
+    element('dt', {}, ...keys.map((key) => element('kbd', {}, key))),
+    element('dd', {}, meaning),
+  ]);
+  const close = element('button', { type: 'button', class: 'plain' }, 'Close');
+  const dialog = element(
+    'dialog',
+    { class: 'help', 'aria-labelledby': 'help-title' },
+    element('h2', { id: 'help-title' }, 'Keyboard'),
+    element('dl', {}, ...rows),
+    close,
+  );
+  close.addEventListener('click', () => dialog.close());
+  dialog.addEventListener('click', (event) => {
+    // A click beside the dialog lands on the dialog itself.
+    if (event.target === dialog) dialog.close();
+  });
+  return dialog;
+}
