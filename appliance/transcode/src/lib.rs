@@ -1,1 +1,4 @@
 //! Placeholder.
+
+pub mod cmaf;
+pub mod cut;

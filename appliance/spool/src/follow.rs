@@ -1,0 +1,5 @@
+//! Placeholder.
+#[derive(Debug)]
+pub struct Follower;
+#[derive(Debug)]
+pub enum Event {}

@@ -1,0 +1,160 @@
+//! The timeline: turns encoded frames of all rungs and of the audio into segments and parts in the spool, all cut at
+//! the same boundaries. Pure logic and files: nothing here knows GStreamer or FLV.
+
+mod config;
+mod track;
+
+pub use config::{Boundaries, CutConfig, DEFAULT_PART_MS, DEFAULT_SEGMENT_MS, MAX_PART_MS, MIN_PART_MS};
+pub use track::{AudioFrame, AudioTrack, Frame, Tracks, VideoCodec, VideoTrack};
+
+use nodi_protocol::RenditionName;
+use nodi_spool::{AudioStatus, EndReason, SessionFiles, SessionWriter};
+
+/// Why the timeline cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Spool(#[from] nodi_spool::Error),
+    #[error("no rung {0}")]
+    UnknownRung(RenditionName),
+    #[error("rung {rung}: frame {index} after frame {last}")]
+    Order { rung: RenditionName, index: u64, last: u64 },
+    #[error("neither video nor audio")]
+    NoTracks,
+    #[error("frame rate {0}/{1} is not between 1 and 240 frames per second")]
+    FrameRate(u32, u32),
+    #[error("part of {0} ms: not 200 to 1000 ms, or longer than a segment")]
+    PartTarget(u32),
+    #[error("codec configuration of {rendition}: {reason}")]
+    Codec { rendition: RenditionName, reason: String },
+}
+
+/// Something that is not as it should be, already logged; for warnings in `WorkerStatus`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A key frame where no segment starts.
+    UnexpectedKeyFrame { rung: RenditionName, index: u64 },
+    /// No key frame where segment `seq` starts: the rung has nothing until the next boundary.
+    MissedKeyFrame { rung: RenditionName, seq: u64 },
+    /// Missed too many in a row: ended as `gone`.
+    RungFailed { rung: RenditionName },
+    /// No rung had a key frame for so long that the segment had to be closed; the timeline goes on with a discontinuity.
+    NoKeyFrames { seq: u64 },
+    /// Frames of the grid that never came.
+    FramesMissing { rung: RenditionName, index: u64, frames: u64 },
+    /// Silence was written for this long.
+    AudioFilled { ns: u64 },
+    /// Audio was dropped because it lay before what is written.
+    AudioDropped { frames: u64 },
+}
+
+/// Counters since the session's worker started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Media time written, since the session's start.
+    pub media_ns: u64,
+    pub segments: u64,
+    pub discontinuities: u64,
+    /// In the order of the tracks; rungs that are gone stay.
+    pub rungs: Vec<RungStats>,
+    pub audio: AudioStatus,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RungStats {
+    pub name: RenditionName,
+    pub frames: u64,
+    pub bytes: u64,
+    pub missing_frames: u64,
+    pub unexpected_key_frames: u64,
+    pub missed_key_frames: u64,
+    pub gone: Option<EndReason>,
+}
+
+/// Cuts one session.
+#[derive(Debug)]
+pub struct Cutter {
+    writer: SessionWriter,
+    stats: Stats,
+    events: Vec<Event>,
+}
+
+impl Cutter {
+    /// Starts the session's timeline, or goes on where the `writer` says that a crashed worker stopped. Writes the
+    /// initialisation sections and `session.json`.
+    ///
+    /// # Errors
+    /// When a track or the configuration is unusable, or the spool fails.
+    pub fn new(writer: SessionWriter, config: CutConfig, tracks: Tracks) -> Result<Self, Error> {
+        let _ = (config, tracks);
+        Ok(Self { writer, stats: Stats::default(), events: Vec::new() })
+    }
+
+    /// The media at `media_ns` of the media clock came in at `wall_ns` of this machine's clock, in nanoseconds since
+    /// the Unix epoch. To be called for the tags that the publisher sends, at least once a second.
+    pub fn arrived(&mut self, media_ns: i64, wall_ns: u64) {
+        let _ = (media_ns, wall_ns);
+    }
+
+    /// One encoded frame of `rung`, in order of index.
+    ///
+    /// # Errors
+    /// `UnknownRung` (a rung that is gone is known and ignored), `Order`, `Spool`.
+    pub fn video(&mut self, rung: &RenditionName, frame: Frame) -> Result<(), Error> {
+        let _ = (rung, frame);
+        Ok(())
+    }
+
+    /// One audio frame, in order.
+    ///
+    /// # Errors
+    /// `Spool`.
+    pub fn audio(&mut self, frame: AudioFrame) -> Result<(), Error> {
+        let _ = frame;
+        Ok(())
+    }
+
+    /// The rung is over for this session; the others go on.
+    ///
+    /// # Errors
+    /// `UnknownRung`, `Spool`.
+    pub fn rung_gone(&mut self, rung: &RenditionName, reason: EndReason) -> Result<(), Error> {
+        let _ = (rung, reason);
+        Ok(())
+    }
+
+    /// New initialisation sections and a discontinuity on all renditions. Renditions that are not in `tracks` end as
+    /// `gone`. The media clock may start anew.
+    ///
+    /// # Errors
+    /// As [`Cutter::new`].
+    pub fn restart(&mut self, config: CutConfig, tracks: Tracks) -> Result<(), Error> {
+        let _ = (config, tracks);
+        Ok(())
+    }
+
+    /// Writes what is held back, closes all segments and ends all renditions.
+    ///
+    /// # Errors
+    /// `Spool`.
+    pub fn finish(self, reason: EndReason) -> Result<Stats, Error> {
+        let _ = reason;
+        Ok(self.stats)
+    }
+
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// What happened since the last call; the oldest are dropped when nobody asks.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// `status.json` and `thumbnail.jpg`, from any thread.
+    #[must_use]
+    pub fn files(&self) -> SessionFiles {
+        self.writer.files()
+    }
+}
