@@ -27,7 +27,7 @@ pub struct Media {
     pub rendition: RenditionName,
     /// EXT-X-TARGETDURATION. A longer segment in `segments` raises the rendered value.
     pub target_duration_s: u32,
-    /// PART-TARGET.
+    /// PART-TARGET. A longer part in `segments` raises the rendered value.
     pub part_target_ns: u64,
     /// Discontinuities before the first segment of `segments`, its own not counted.
     pub discontinuities_before: u64,
@@ -116,6 +116,13 @@ impl Media {
         let longest =
             self.segments.iter().map(|segment| whole_seconds(segment.duration_ns())).max().unwrap_or(0);
         longest.max(u64::from(self.target_duration_s)).max(1)
+    }
+
+    /// PART-TARGET as rendered, in whole microseconds.
+    fn part_target_ns(&self) -> u64 {
+        let parts = self.segments.iter().flat_map(|segment| &segment.parts);
+        let longest = parts.map(|part| part.duration_ns).max().unwrap_or(0);
+        longest.max(self.part_target_ns).div_ceil(1_000).saturating_mul(1_000)
     }
 }
 
@@ -244,7 +251,7 @@ fn write_server_control(
 ) -> fmt::Result {
     let percent = u64::from(low_latency.part_hold_back_percent.max(200));
     // A multiple of the rendered, rounded-up target, so that the ratio holds in the text too.
-    let part_target_ns = media.part_target_ns.div_ceil(1_000) * 1_000;
+    let part_target_ns = media.part_target_ns();
     writeln!(
         out,
         "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL={},PART-HOLD-BACK={},HOLD-BACK={}\n\
