@@ -16,6 +16,45 @@ pub const INDEX: &str = "index";
 /// Ends the name of a file that is being written and gets its real name by rename.
 pub const TEMPORARY: &str = ".new";
 
+/// Which session.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionKey {
+    pub channel: ChannelId,
+    pub session: SessionId,
+}
+
+impl SessionKey {
+    #[must_use]
+    pub fn dir(&self, root: &Path) -> PathBuf {
+        session_dir(root, &self.channel, self.session)
+    }
+
+    #[must_use]
+    pub fn rendition(&self, rendition: RenditionName) -> RenditionKey {
+        RenditionKey { channel: self.channel.clone(), session: self.session, rendition }
+    }
+}
+
+/// Which rendition of which session.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RenditionKey {
+    pub channel: ChannelId,
+    pub session: SessionId,
+    pub rendition: RenditionName,
+}
+
+impl RenditionKey {
+    #[must_use]
+    pub fn dir(&self, root: &Path) -> PathBuf {
+        rendition_dir(root, &self.channel, self.session, &self.rendition)
+    }
+
+    #[must_use]
+    pub fn session(&self) -> SessionKey {
+        SessionKey { channel: self.channel.clone(), session: self.session }
+    }
+}
+
 #[must_use]
 pub fn session_dir(root: &Path, channel: &ChannelId, session: SessionId) -> PathBuf {
     root.join(channel.as_str()).join(session.to_string())

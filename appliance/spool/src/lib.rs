@@ -18,6 +18,7 @@ pub mod writer;
 
 pub use entry::{BadLine, EndReason, Entry, MAX_LINE_LEN};
 pub use follow::{Event, Follower};
+pub use layout::{RenditionKey, SessionKey};
 pub use session::SpoolSession;
 pub use status::{
     AudioStatus, Backend, Overload, RungState, RungStatus, SourceStatus, Warning, WorkerState, WorkerStatus,

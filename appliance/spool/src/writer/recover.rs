@@ -63,7 +63,7 @@ fn rendition(dir: &Path) -> Result<(RenditionWriter, Story)> {
     let mut story = Story::default();
     for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         match Entry::parse(line) {
-            Ok(entry) => story.add(entry),
+            Ok(entry) => story.add(&entry),
             Err(error) => log::warn!(path:% = index.path.display(), error:%; "skipped a line of the index"),
         }
     }
@@ -88,8 +88,8 @@ fn rendition(dir: &Path) -> Result<(RenditionWriter, Story)> {
 }
 
 impl Story {
-    fn add(&mut self, entry: Entry) {
-        match entry {
+    fn add(&mut self, entry: &Entry) {
+        match *entry {
             Entry::Init { init, .. } => {
                 self.next_init = self.next_init.max(init.saturating_add(1));
                 self.ended = false;
