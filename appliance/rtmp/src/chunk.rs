@@ -1,0 +1,373 @@
+//! Chunks to messages (RTMP 1.0, section 5.3): state per chunk stream, bounded in number and bytes.
+//!
+//! A payload is copied once, from the read buffer into the buffer that becomes the message. Nothing is allocated or hashed
+//! per chunk.
+
+use std::cmp::min;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+
+use crate::message::{Message, kind};
+use crate::{Error, Limits, Violation};
+
+const INITIAL_CHUNK_SIZE: usize = 128;
+/// No message is larger, so that larger chunk sizes mean the same (section 5.4.1).
+const MAX_CHUNK_SIZE: usize = 0xff_ffff;
+/// A timestamp field that says that the timestamp follows in 32 bits.
+const EXTENDED: u32 = 0xff_ffff;
+/// Most that is reserved on the word of a header; beyond it the buffer grows as bytes arrive.
+const FIRST_RESERVE: usize = 256 * 1024;
+/// Section 5.3.1.2.4 makes a format 0 header's timestamp the delta of a format 3 header after it. librtmp means "same time"
+/// instead. Both are right for small ones; a greater one is not a step between two messages.
+const MAX_IMPLIED_DELTA_MS: u32 = 1_000;
+/// Chunk stream ids that fit into the first byte.
+const SHORT_IDS: usize = 64;
+
+/// Cuts bytes into chunks and assembles their messages.
+pub(crate) struct Reader {
+    limits: Limits,
+    /// Of everything, until the publisher has shown its key.
+    only_commands: bool,
+    chunk_size: usize,
+    streams: Vec<ChunkStream>,
+    /// Index into `streams` by chunk stream id; `NO_STREAM` where there is none yet.
+    short_ids: [u8; SHORT_IDS],
+    /// The chunk whose payload is being read.
+    current: usize,
+    left_in_chunk: usize,
+    /// Capacity of all unfinished messages.
+    assembling: usize,
+    received: u64,
+}
+
+const NO_STREAM: u8 = u8::MAX;
+
+struct ChunkStream {
+    id: u32,
+    timestamp_ms: u32,
+    delta_ms: u32,
+    /// The last timestamp field, timestamp or delta, after extension.
+    field: u32,
+    extended: bool,
+    length: usize,
+    message_type: u8,
+    message_stream: u32,
+    /// A message has begun and is not complete.
+    unfinished: bool,
+    payload: Vec<u8>,
+}
+
+/// A chunk's header as it stands in the bytes.
+struct Header {
+    id: u32,
+    format: u8,
+    /// Index of its stream, if it is known.
+    stream: Option<usize>,
+    /// Timestamp or delta; absent in format 3.
+    field: Option<u32>,
+    extended: bool,
+    /// In formats 0 and 1.
+    length_and_type: Option<(usize, u8)>,
+    /// In format 0.
+    message_stream: Option<u32>,
+}
+
+impl Reader {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            only_commands: true,
+            chunk_size: INITIAL_CHUNK_SIZE,
+            streams: Vec::new(),
+            short_ids: [NO_STREAM; SHORT_IDS],
+            current: 0,
+            left_in_chunk: 0,
+            assembling: 0,
+            received: 0,
+        }
+    }
+
+    /// Bytes taken so far.
+    pub(crate) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Whether large audio and video messages are taken.
+    pub(crate) fn allow_media(&mut self, allowed: bool) {
+        self.only_commands = !allowed;
+    }
+
+    /// Applies to the next chunk. `None` when the size is none.
+    pub(crate) fn set_chunk_size(&mut self, size: u32) -> Option<()> {
+        // The first bit must be 0 (section 5.4.1).
+        if size == 0 || size > i32::MAX as u32 {
+            return None;
+        }
+        self.chunk_size = min(size as usize, MAX_CHUNK_SIZE);
+        Some(())
+    }
+
+    /// Drops what was received of a message (section 5.4.2).
+    pub(crate) fn abort(&mut self, chunk_stream: u32) {
+        if let Some(index) = self.find(chunk_stream)
+            && let Some(stream) = self.streams.get_mut(index)
+        {
+            stream.unfinished = false;
+            self.assembling -= stream.payload.capacity();
+            stream.payload = Vec::new();
+        }
+    }
+
+    /// Takes bytes off `input` up to the end of the next message. `None`: give more behind what is left.
+    pub(crate) fn read(&mut self, input: &mut BytesMut) -> Result<Option<Message>, Error> {
+        let before = input.len();
+        let mut rest: &[u8] = input;
+        let result = self.read_slice(&mut rest, before);
+        let taken = before - rest.len();
+        input.advance(taken);
+        self.received += taken as u64;
+        result
+    }
+
+    fn read_slice(&mut self, input: &mut &[u8], before: usize) -> Result<Option<Message>, Error> {
+        loop {
+            if self.left_in_chunk == 0 {
+                let offset = self.received + (before - input.len()) as u64;
+                let Some((header, len)) = self.parse_header(input) else { return Ok(None) };
+                let chunk_stream = header.id;
+                self.begin_chunk(&header).map_err(|violation| Error::Chunk {
+                    chunk_stream,
+                    offset,
+                    violation,
+                })?;
+                *input = input.get(len..).unwrap_or_default();
+            }
+            let taken = min(self.left_in_chunk, input.len());
+            let (payload, rest) = input.split_at_checked(taken).unwrap_or((input, &[]));
+            let offset = self.received + (before - input.len()) as u64;
+            // An index that `begin_chunk` made, of a list that only grows.
+            let Some(stream) = self.streams.get_mut(self.current) else { return Ok(None) };
+            if stream.payload.capacity() - stream.payload.len() < taken {
+                let grown = stream.grow(taken);
+                self.assembling += grown;
+                let limit = assembling_limit(&self.limits, self.only_commands);
+                if self.assembling > limit {
+                    let violation = Violation::Assembling(limit);
+                    return Err(Error::Chunk { chunk_stream: stream.id, offset, violation });
+                }
+            }
+            stream.payload.extend_from_slice(payload);
+            *input = rest;
+            self.left_in_chunk -= taken;
+            if stream.payload.len() == stream.length {
+                self.assembling -= stream.payload.capacity();
+                return Ok(Some(stream.finish()));
+            }
+            if self.left_in_chunk > 0 {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn find(&self, id: u32) -> Option<usize> {
+        match usize::try_from(id).ok().and_then(|id| self.short_ids.get(id)) {
+            Some(&NO_STREAM) => None,
+            Some(&index) => Some(usize::from(index)),
+            // Nobody has many of these.
+            None => self.streams.iter().position(|stream| stream.id == id),
+        }
+    }
+
+    /// The header at the start of `input` and its length; `None` when more bytes are needed.
+    fn parse_header(&self, input: &[u8]) -> Option<(Header, usize)> {
+        let (&first, mut rest) = input.split_first()?;
+        let format = first >> 6;
+        let id = match first & 0x3f {
+            0 => {
+                let (&low, tail) = rest.split_first()?;
+                rest = tail;
+                64 + u32::from(low)
+            }
+            1 => {
+                let (&[low, high], tail) = rest.split_first_chunk()?;
+                rest = tail;
+                64 + u32::from(low) + u32::from(high) * 256
+            }
+            id => u32::from(id),
+        };
+        let stream = self.find(id);
+        let mut header = Header {
+            id,
+            format,
+            stream,
+            field: None,
+            extended: false,
+            length_and_type: None,
+            message_stream: None,
+        };
+        if format == 3 {
+            if let Some(stream) = stream.and_then(|index| self.streams.get(index))
+                && stream.extended
+            {
+                rest = stream.skip_repeated_timestamp(rest)?;
+            }
+            return Some((header, input.len() - rest.len()));
+        }
+        let (&[t2, t1, t0], tail) = rest.split_first_chunk()?;
+        rest = tail;
+        let mut field = u32::from_be_bytes([0, t2, t1, t0]);
+        if format <= 1 {
+            let (&[l2, l1, l0, message_type], tail) = rest.split_first_chunk()?;
+            rest = tail;
+            header.length_and_type = Some((u32::from_be_bytes([0, l2, l1, l0]) as usize, message_type));
+        }
+        if format == 0 {
+            let (&id, tail) = rest.split_first_chunk()?;
+            rest = tail;
+            header.message_stream = Some(u32::from_le_bytes(id));
+        }
+        if field == EXTENDED {
+            let (&extended, tail) = rest.split_first_chunk()?;
+            rest = tail;
+            field = u32::from_be_bytes(extended);
+            header.extended = true;
+        }
+        header.field = Some(field);
+        Some((header, input.len() - rest.len()))
+    }
+
+    fn begin_chunk(&mut self, header: &Header) -> Result<(), Violation> {
+        let index = match header.stream {
+            Some(index) => index,
+            None => self.add_stream(header)?,
+        };
+        let Some(stream) = self.streams.get_mut(index) else { return Ok(()) };
+        if stream.unfinished {
+            stream.check_continuation(header)?;
+        } else {
+            stream.begin_message(header);
+            let media = matches!(stream.message_type, kind::AUDIO | kind::VIDEO | kind::AGGREGATE);
+            let limit = if media && !self.only_commands {
+                self.limits.message_size
+            } else {
+                self.limits.command_size
+            };
+            if stream.length > limit {
+                let (message_type, size) = (stream.message_type, stream.length);
+                return Err(Violation::MessageSize { message_type, size, limit });
+            }
+        }
+        self.current = index;
+        self.left_in_chunk = min(self.chunk_size, stream.length - stream.payload.len());
+        Ok(())
+    }
+
+    fn add_stream(&mut self, header: &Header) -> Result<usize, Violation> {
+        // Some encoders open a stream with format 1: message stream 0 is meant.
+        if header.length_and_type.is_none() {
+            return Err(Violation::NoHeaderBefore(header.format));
+        }
+        let index = self.streams.len();
+        // The table of short ids counts in bytes.
+        let limit = self.limits.chunk_streams.min(usize::from(NO_STREAM));
+        if index >= limit {
+            return Err(Violation::ChunkStreams(limit));
+        }
+        if let Some(short) = usize::try_from(header.id).ok().and_then(|id| self.short_ids.get_mut(id)) {
+            *short = u8::try_from(index).unwrap_or(NO_STREAM);
+        }
+        self.streams.push(ChunkStream {
+            id: header.id,
+            timestamp_ms: 0,
+            delta_ms: 0,
+            field: 0,
+            extended: false,
+            length: 0,
+            message_type: 0,
+            message_stream: 0,
+            unfinished: false,
+            payload: Vec::new(),
+        });
+        Ok(index)
+    }
+}
+
+/// A stranger gets room for two commands at a time, however many chunk streams it opens.
+fn assembling_limit(limits: &Limits, only_commands: bool) -> usize {
+    if only_commands { limits.command_size * 2 } else { limits.assembling }
+}
+
+impl ChunkStream {
+    fn begin_message(&mut self, header: &Header) {
+        if let Some((length, message_type)) = header.length_and_type {
+            self.length = length;
+            self.message_type = message_type;
+        }
+        if let Some(message_stream) = header.message_stream {
+            self.message_stream = message_stream;
+        }
+        if let Some(field) = header.field {
+            self.field = field;
+            self.extended = header.extended;
+        }
+        if header.format == 0 {
+            self.timestamp_ms = self.field;
+            self.delta_ms = if self.field <= MAX_IMPLIED_DELTA_MS { self.field } else { 0 };
+        } else {
+            if let Some(field) = header.field {
+                self.delta_ms = field;
+            }
+            // Wraps around after 49.7 days, and a step back is a step around the whole range.
+            self.timestamp_ms = self.timestamp_ms.wrapping_add(self.delta_ms);
+        }
+        self.unfinished = true;
+    }
+
+    /// Chunks after a message's first are of format 3. A full header that repeats the first one means the same; some
+    /// writers send it.
+    fn check_continuation(&self, header: &Header) -> Result<(), Violation> {
+        let repeated = header.format == 0
+            && header.field == Some(self.timestamp_ms)
+            && header.length_and_type == Some((self.length, self.message_type))
+            && header.message_stream == Some(self.message_stream);
+        if header.format == 3 || repeated {
+            Ok(())
+        } else {
+            Err(Violation::Interrupted { missing: self.length - self.payload.len() })
+        }
+    }
+
+    /// After an extended timestamp, format 3 headers repeat it; some writers leave it out, some repeat the message's
+    /// timestamp instead of the delta. Bytes that are neither are payload. `None` when more bytes are needed to tell.
+    fn skip_repeated_timestamp<'a>(&self, rest: &'a [u8]) -> Option<&'a [u8]> {
+        let timestamp_ms =
+            if self.unfinished { self.timestamp_ms } else { self.timestamp_ms.wrapping_add(self.delta_ms) };
+        let mut undecided = false;
+        for expected in [self.field, timestamp_ms].map(u32::to_be_bytes) {
+            if let Some(rest) = rest.strip_prefix(&expected) {
+                return Some(rest);
+            }
+            undecided |= expected.starts_with(rest);
+        }
+        if undecided { None } else { Some(rest) }
+    }
+
+    /// Makes room for `more` bytes, and gives by how much the capacity grew.
+    fn grow(&mut self, more: usize) -> usize {
+        let before = self.payload.capacity();
+        let wanted = (self.payload.len() + more).max(before * 2).max(FIRST_RESERVE);
+        self.payload.reserve_exact(min(wanted, self.length) - self.payload.len());
+        self.payload.capacity() - before
+    }
+
+    fn finish(&mut self) -> Message {
+        self.unfinished = false;
+        Message {
+            chunk_stream: self.id,
+            message_type: self.message_type,
+            message_stream: self.message_stream,
+            timestamp_ms: self.timestamp_ms,
+            payload: Bytes::from(std::mem::take(&mut self.payload)),
+        }
+    }
+}
