@@ -19,6 +19,6 @@ export function resolution(width: number, height: number): string {
   return width > 0 && height > 0 ? `${width}×${height}` : NONE;
 }
 
-export function count(value: number, noun: string): string {
-  return `${value} ${noun}`;
+export function frames(count: number): string {
+  return count === 1 ? '1 frame' : `${count} frames`;
 }

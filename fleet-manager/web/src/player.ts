@@ -2,10 +2,11 @@
 // play, watches that playback moves, and asks the origin for the channel's state when it does not.
 
 import { addressOf, type ChannelAddress } from './address';
-import { delayMs } from './backoff';
+import { delayMs, IDLE_MS, INTERRUPTED_MS } from './backoff';
 import type { Engine, EngineEvents } from './playback/engine';
 import { HlsEngine, hlsIsSupported } from './playback/hls-engine';
 import { NativeEngine, nativeIsSupported } from './playback/native-engine';
+import { playlistNames } from './playback/ladder';
 import { PaceController } from './playback/pace';
 import { HICCUP_MS, phaseOf, type Media, type Phase } from './phase';
 import type { Choice, Rung } from './quality';
@@ -19,6 +20,8 @@ const ASK_AFTER_MS = 1_200;
 /** Waiting for this long although the channel has been live for a while: the engine is opened anew. */
 const REOPEN_AFTER_MS = 6_000;
 const LIVE_FOR_MS = 3_000;
+/** For this long after an interruption the viewer is taken to be waiting in front of the screen. */
+const INTERRUPTED_FOR_MS = 120_000;
 /** After a seek or an opening of ours, `waiting` events are no stalls. */
 const SETTLE_MS = 1_500;
 /** A pause longer than this ends with a jump to live. */
@@ -50,6 +53,7 @@ export class Player {
   #waitingSinceMs = performance.now();
   #lastTime = -1;
   #lastMoveMs = Number.NEGATIVE_INFINITY;
+  #lastPlayingMs = Number.NEGATIVE_INFINITY;
   #settledAtMs = 0;
   #pausedAtMs: number | null = null;
   #hasPlayed = false;
@@ -286,6 +290,7 @@ export class Player {
 
   #onMoving(now: number): void {
     this.#lastMoveMs = now;
+    this.#lastPlayingMs = now;
     this.#hasPlayed = true;
     this.#framesShown = true;
     this.#firstFrameMs ??= now - this.#openedPageMs;
@@ -350,7 +355,9 @@ export class Player {
 
   #keepAsking(): void {
     if (this.#statusTimer !== null || this.#statusInFlight) return;
-    this.#statusTimer = setTimeout(() => void this.#ask(), delayMs(this.#statusAttempt, Math.random()));
+    const interrupted = performance.now() - this.#lastPlayingMs < INTERRUPTED_FOR_MS;
+    const delay = delayMs(this.#statusAttempt, interrupted ? INTERRUPTED_MS : IDLE_MS, Math.random());
+    this.#statusTimer = setTimeout(() => void this.#ask(), delay);
     this.#statusAttempt += 1;
   }
 
@@ -441,15 +448,3 @@ export class Player {
     if (this.#notes.length > LOG_LENGTH) this.#notes.shift();
   }
 }
-
-/** The renditions of a multivariant playlist, by name. */
-export function playlistNames(multivariant: string): string[] {
-  const lines = multivariant.split(/\r?\n/);
-  return lines.flatMap((line, index) => {
-    const uri = line.startsWith('#EXT-X-STREAM-INF:') ? lines[index + 1] : undefined;
-    const stem = uri === undefined ? undefined : /([^/?#]+)\.m3u8/.exec(uri)?.[1];
-    return stem === undefined ? [] : [stem];
-  });
-}
-
-

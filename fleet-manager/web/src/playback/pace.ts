@@ -20,10 +20,12 @@ export interface Pace {
 /** Errors below this are left alone once reached, and acted upon above the second: no hunting. */
 const SETTLED_S = 0.04;
 const ACT_S = 0.12;
-/** Rate per second of error. Half a second behind is gone in about ten seconds. */
-const GAIN = 0.15;
-/** Faster is audible in music. */
+/** Rate per second of error: half a second behind is gone in about ten seconds. */
+const GAIN = 0.25;
+/** Beyond these it is audible in music; between them and 1 it would take for ever. */
 const FASTEST = 1.12;
+const SLIGHTLY_FASTER = 1.02;
+const SLIGHTLY_SLOWER = 0.98;
 const SLOWEST = 0.94;
 /** With less than this ahead, playing faster would be the cause of the next stall. */
 const THIN_BUFFER_S = 0.25;
@@ -68,8 +70,8 @@ export class PaceController {
     }
     // Steps of a hundredth: each change of rate costs the browser's audio path a little.
     const rate = Math.round((1 + GAIN * error) * 100) / 100;
-    const least = error > 0 ? 1.01 : SLOWEST;
-    const most = error > 0 ? FASTEST : 0.99;
+    const least = error > 0 ? SLIGHTLY_FASTER : SLOWEST;
+    const most = error > 0 ? FASTEST : SLIGHTLY_SLOWER;
     return { rate: Math.min(most, Math.max(least, rate)), jump: false };
   }
 }

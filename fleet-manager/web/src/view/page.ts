@@ -1,7 +1,7 @@
 // The watch page: builds it once, then only writes what changed.
 
 import logo from '../logo.svg';
-import { bitrate, count, resolution, seconds } from '../format';
+import { bitrate, frames, resolution, seconds } from '../format';
 import { badgeFor, wordsFor } from '../phase';
 import { Player } from '../player';
 import { loadPreferences, savePreferences } from '../preferences';
@@ -64,6 +64,15 @@ export class Page {
     dropped: element('dd', { 'data-readout': 'dropped' }),
   };
   #savedChoice: string;
+  readonly #numbers = element(
+    'dl',
+    { class: 'readout', 'aria-label': 'Playback' },
+    element('div', {}, element('dt', {}, 'Latency'), this.#readout.latency),
+    element('div', {}, element('dt', {}, 'Picture'), this.#readout.resolution),
+    element('div', {}, element('dt', {}, 'Bitrate'), this.#readout.bitrate),
+    element('div', {}, element('dt', {}, 'Dropped'), this.#readout.dropped),
+  );
+  #wasLive = false;
   #lastReadoutMs = Number.NEGATIVE_INFINITY;
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -106,14 +115,7 @@ export class Page {
           'div',
           { class: 'about' },
           element('h1', {}, channel, this.#badge),
-          element(
-            'dl',
-            { class: 'readout', 'aria-label': 'Playback' },
-            element('div', {}, element('dt', {}, 'Latency'), this.#readout.latency),
-            element('div', {}, element('dt', {}, 'Picture'), this.#readout.resolution),
-            element('div', {}, element('dt', {}, 'Bitrate'), this.#readout.bitrate),
-            element('div', {}, element('dt', {}, 'Frames'), this.#readout.dropped),
-          ),
+          this.#numbers,
         ),
       ),
     );
@@ -198,10 +200,13 @@ export class Page {
     setText(this.#badge, badgeFor(phase));
     setAttribute(this.#badge, 'data-phase', phase);
     if (phase !== 'live') this.#stage.classList.remove('idle');
+    else if (!this.#wasLive) this.#wake();
+    this.#wasLive = phase === 'live';
 
     const paused = this.#video.paused;
     setIcon(this.#play, paused ? 'play' : 'pause');
     label(this.#play, paused ? 'Play' : 'Pause');
+    setHidden(this.#play, player.engine === null);
     const silent = this.#video.muted || this.#video.volume === 0;
     setIcon(this.#mute, silent ? 'mute' : this.#video.volume < 0.5 ? 'quiet' : 'sound');
     label(this.#mute, silent ? 'Turn on sound' : 'Mute');
@@ -227,12 +232,12 @@ export class Page {
     const now = performance.now();
     if (now - this.#lastReadoutMs < READOUT_MS) return;
     this.#lastReadoutMs = now;
-    const running = player.engine !== null;
+    setHidden(this.#numbers, player.engine === null);
     const { videoWidth, videoHeight } = this.#video;
-    setText(this.#readout.latency, seconds(running ? player.latency : null));
-    setText(this.#readout.resolution, running ? resolution(videoWidth, videoHeight) : resolution(0, 0));
+    setText(this.#readout.latency, seconds(player.latency));
+    setText(this.#readout.resolution, resolution(videoWidth, videoHeight));
     setText(this.#readout.bitrate, bitrate(player.playing?.bandwidth ?? null));
-    setText(this.#readout.dropped, running ? count(player.dropped, 'dropped') : '–');
+    setText(this.#readout.dropped, frames(player.dropped));
   }
 }
 
