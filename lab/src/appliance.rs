@@ -1,0 +1,114 @@
+//! One box: ingest, the workers it starts, and uplink, with a network on either side that can be broken.
+
+use std::path::{Path, PathBuf};
+
+use crate::certs::Authority;
+use crate::config::{self, BoxPaths, BoxPorts, KeyFiles};
+use crate::error::Error;
+use crate::fault::Proxy;
+use crate::platform::{Options, numbered};
+use crate::process::{Process, Spec};
+use crate::workers::Workers;
+
+/// `MaxConnections=` of the lab: more sessions than two cores can encode.
+const MOST_WORKERS: usize = 8;
+
+/// Dropping it stops its processes.
+pub struct Appliance {
+    pub ingest: Process,
+    pub workers: Workers,
+    pub uplink: Process,
+    /// Between the publisher and ingest: the streamer's cable. Only with [`Options::faults`].
+    pub cable: Option<Proxy>,
+    /// Between uplink and each origin. Only with [`Options::faults`].
+    pub push: Vec<Proxy>,
+    pub ports: BoxPorts,
+    pub paths: BoxPaths,
+}
+
+/// What all boxes of a lab share.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) dir: &'a Path,
+    pub(crate) logs: &'a Path,
+    pub(crate) calibration: &'a Path,
+    pub(crate) authority: &'a Authority,
+    pub(crate) keys: &'a KeyFiles,
+    pub(crate) origin_ports: &'a [u16],
+    pub(crate) options: &'a Options,
+}
+
+impl Appliance {
+    pub(crate) async fn start(index: usize, around: &Surroundings<'_>) -> Result<Self, Error> {
+        let options = around.options;
+        let name = format!("box-{}", index + 1);
+        let paths = BoxPaths::create(&around.dir.join(&name))?;
+        // Given ports are the first box's.
+        let given = |port: Option<u16>| match port.filter(|_| index == 0) {
+            Some(port) => Ok(port),
+            None => crate::ports::free(),
+        };
+        let ports = BoxPorts {
+            rtmp: given(options.ports.rtmp)?,
+            rtmps: given(options.ports.rtmps)?,
+            ingest_metrics: crate::ports::free()?,
+            uplink: crate::ports::free()?,
+        };
+        let mut push = Vec::new();
+        let mut origin_ports = around.origin_ports.to_vec();
+        let mut cable = None;
+        if options.faults {
+            for port in &mut origin_ports {
+                let proxy = Proxy::start(*port).await?;
+                *port = proxy.port();
+                push.push(proxy);
+            }
+            cable = Some(Proxy::start(ports.rtmp).await?);
+        }
+
+        let overrides = &options.overrides;
+        let file = |process: &str| paths.config.join(format!("{process}.toml"));
+        let authority = around.authority.certificate();
+        let server = around.authority.server(&format!("{name}-rtmps"))?;
+        let client = around.authority.client(&name)?;
+        config::write(
+            &file("ingest"),
+            config::ingest(&paths, ports, &server, around.keys),
+            &overrides.ingest,
+        )?;
+        config::write(
+            &file("transcode"),
+            config::transcode(
+                &paths,
+                around.calibration,
+                options.ladder.as_deref(),
+                (options.segment_ms, options.part_ms),
+            ),
+            &overrides.transcode,
+        )?;
+        config::write(
+            &file("uplink"),
+            config::uplink(&paths, ports, &origin_ports, &authority, &client),
+            &overrides.uplink,
+        )?;
+
+        let spec = |process: &str| -> Result<Spec, Error> {
+            let program = crate::binaries::ours(&format!("nodi-{process}"))?;
+            let config: PathBuf = file(process);
+            Ok(Spec::new(numbered(process, index), program, around.logs)
+                .args(["--config".as_ref(), config.as_os_str()]))
+        };
+        let socket = paths.transcode_socket();
+        // A directory that is used again may hold the socket of a lab that was killed.
+        let _ = std::fs::remove_file(&socket);
+        let workers = Workers::listen(&socket, spec("transcode")?, MOST_WORKERS)?;
+        let uplink = Process::start(spec("uplink")?)?;
+        let ingest = Process::start(spec("ingest")?)?;
+        Ok(Self { ingest, workers, uplink, cable, push, ports, paths })
+    }
+
+    /// Where a publisher connects to: through the cable that can be cut, if there is one.
+    #[must_use]
+    pub fn rtmp_port(&self) -> u16 {
+        self.cable.as_ref().map_or(self.ports.rtmp, Proxy::port)
+    }
+}

@@ -1,0 +1,410 @@
+//! The whole platform on one machine: real processes, real sockets, a CDN edge in front.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nodi_protocol::ChannelId;
+use nodi_protocol::stream_key::StreamKey;
+use serde::Serialize;
+use tokio::net::TcpStream;
+
+use crate::appliance::{Appliance, Surroundings};
+use crate::certs::Authority;
+use crate::config::{self, KeyFiles, OriginPorts, Overrides, Rung};
+use crate::error::{Error, io};
+use crate::keys::Keys;
+use crate::process::{Process, Spec};
+
+/// Everything answers within a second on an idle machine; one that also compiles takes its time.
+const READY_DEADLINE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(25);
+
+/// What the viewers' requests go through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Edge {
+    /// nginx with the configuration that we recommend.
+    #[default]
+    Nginx,
+    /// The origin itself.
+    None,
+}
+
+/// Ports that are given; all others are free ones.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ports {
+    pub rtmp: Option<u16>,
+    pub rtmps: Option<u16>,
+    /// Where viewers go.
+    pub watch: Option<u16>,
+}
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Kept after the end; without it a temporary directory is used and removed.
+    pub dir: Option<PathBuf>,
+    pub channel: ChannelId,
+    pub boxes: usize,
+    /// One, or two for an origin and its stand-by.
+    pub origins: usize,
+    pub edge: Edge,
+    /// `None`: the default ladder.
+    pub ladder: Option<Vec<Rung>>,
+    pub segment_ms: u32,
+    pub part_ms: u32,
+    pub ports: Ports,
+    /// Puts breakable networks between publisher and ingest, and between uplink and origin.
+    pub faults: bool,
+    /// The built watch page.
+    pub web_root: Option<PathBuf>,
+    pub overrides: Overrides,
+}
+
+impl Options {
+    /// One box, one origin, an edge, the default ladder.
+    #[must_use]
+    pub fn new(channel: ChannelId) -> Self {
+        Self {
+            dir: None,
+            channel,
+            boxes: 1,
+            origins: 1,
+            edge: Edge::default(),
+            ladder: None,
+            segment_ms: 2_000,
+            part_ms: 333,
+            ports: Ports::default(),
+            faults: false,
+            web_root: default_web_root(),
+            overrides: Overrides::default(),
+        }
+    }
+}
+
+/// One origin. Dropping it kills the process.
+pub struct Origin {
+    pub process: Process,
+    pub ports: OriginPorts,
+}
+
+/// The running platform. Dropping it stops everything in order and reaps it.
+pub struct Lab {
+    dir: Dir,
+    options: Options,
+    pub keys: Keys,
+    pub authority: Authority,
+    pub boxes: Vec<Appliance>,
+    pub origins: Vec<Origin>,
+    pub edge: Option<Process>,
+    /// Publishers and other clients that stop with the lab.
+    pub clients: Vec<Process>,
+    watch_port: u16,
+}
+
+/// What `nodi-lab up --json` prints.
+#[derive(Debug, Clone, Serialize)]
+pub struct Links {
+    pub dir: PathBuf,
+    pub rtmp_url: String,
+    pub rtmps_url: String,
+    pub stream_key: String,
+    pub channel: String,
+    pub multivariant_url: String,
+    pub watch_url: String,
+    /// Prometheus text, by process name.
+    pub metrics: BTreeMap<String, String>,
+    pub pids: BTreeMap<String, Vec<u32>>,
+}
+
+enum Dir {
+    Kept(PathBuf),
+    Temporary(tempfile::TempDir),
+}
+
+impl Dir {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Kept(path) => path,
+            Self::Temporary(dir) => dir.path(),
+        }
+    }
+}
+
+impl Lab {
+    /// Starts everything and waits until it is ready.
+    ///
+    /// Call it from a thread that lives as long as the lab: the processes end with it.
+    ///
+    /// # Errors
+    /// When something is not built, not installed, or ends or hangs at its start.
+    pub async fn start(options: Options) -> Result<Self, Error> {
+        crate::install_tls();
+        let dir = match &options.dir {
+            Some(dir) => {
+                std::fs::create_dir_all(dir).map_err(io(format!("creating {}", dir.display())))?;
+                Dir::Kept(dir.canonicalize().map_err(io(format!("resolving {}", dir.display())))?)
+            }
+            // Short, because Unix socket paths end at 107 bytes.
+            None => Dir::Temporary(
+                tempfile::Builder::new().prefix("nodi-").tempdir().map_err(io("temporary directory"))?,
+            ),
+        };
+        let root = dir.path().to_owned();
+        let logs = root.join("log");
+        std::fs::create_dir_all(&logs).map_err(io(format!("creating {}", logs.display())))?;
+        let keys = Keys::open(&root.join("keys"))?;
+        let authority = Authority::create(&root.join("tls"), "Nodi lab")?;
+        let key_files = KeyFiles { public: keys.public(), revocations: keys.revocations() };
+
+        let origins = (0..options.origins)
+            .map(|index| start_origin(index, &root, &logs, &authority, &key_files, &options))
+            .collect::<Result<Vec<_>, _>>()?;
+        let origin_ports: Vec<u16> = origins.iter().map(|origin| origin.ports.push).collect();
+        let calibration = match &options.dir {
+            Some(_) => root.join("calibration"),
+            // What this machine carries does not change from one temporary lab to the next.
+            None => std::env::temp_dir().join("nodi-lab-calibration"),
+        };
+        std::fs::create_dir_all(&calibration).map_err(io(format!("creating {}", calibration.display())))?;
+        let around = Surroundings {
+            dir: &root,
+            logs: &logs,
+            calibration: &calibration,
+            authority: &authority,
+            keys: &key_files,
+            origin_ports: &origin_ports,
+            options: &options,
+        };
+        let mut boxes = Vec::new();
+        for index in 0..options.boxes {
+            boxes.push(Appliance::start(index, &around).await?);
+        }
+        let public: Vec<u16> = origins.iter().map(|origin| origin.ports.public).collect();
+        let (edge, watch_port) = match options.edge {
+            Edge::None => (None, public.first().copied().unwrap_or_default()),
+            Edge::Nginx => {
+                let port = options.ports.watch.map_or_else(crate::ports::free, Ok)?;
+                (Some(crate::edge::start(&root.join("edge"), &logs, port, &public)?), port)
+            }
+        };
+        let mut lab =
+            Self { dir, options, keys, authority, boxes, origins, edge, clients: Vec::new(), watch_port };
+        lab.wait_ready().await?;
+        Ok(lab)
+    }
+
+    /// Everything the lab wrote.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Where the processes' output goes, one file each.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.dir().join("log")
+    }
+
+    #[must_use]
+    pub fn channel(&self) -> &ChannelId {
+        &self.options.channel
+    }
+
+    /// A key for the lab's channel.
+    #[must_use]
+    pub fn stream_key(&self) -> StreamKey {
+        self.keys.mint(&self.options.channel)
+    }
+
+    /// The address to publish to, without the key.
+    #[must_use]
+    pub fn rtmp_url(&self, index: usize) -> String {
+        let port = self.boxes.get(index).map_or(0, Appliance::rtmp_port);
+        format!("rtmp://127.0.0.1:{port}/live")
+    }
+
+    #[must_use]
+    pub fn rtmps_url(&self, index: usize) -> String {
+        let port = self.boxes.get(index).map_or(0, |appliance| appliance.ports.rtmps);
+        format!("rtmps://localhost:{port}/live")
+    }
+
+    /// The multivariant playlist, through the edge.
+    #[must_use]
+    pub fn multivariant_url(&self) -> String {
+        format!("http://127.0.0.1:{}/live/{}/index.m3u8", self.watch_port, self.options.channel)
+    }
+
+    #[must_use]
+    pub fn watch_url(&self) -> String {
+        format!("http://127.0.0.1:{}/watch/{}", self.watch_port, self.options.channel)
+    }
+
+    #[must_use]
+    pub fn links(&self) -> Links {
+        let mut metrics = BTreeMap::new();
+        let mut pids = BTreeMap::new();
+        for (index, appliance) in self.boxes.iter().enumerate() {
+            for (process, port) in
+                [("ingest", appliance.ports.ingest_metrics), ("uplink", appliance.ports.uplink)]
+            {
+                metrics.insert(numbered(process, index), format!("http://127.0.0.1:{port}/metrics"));
+            }
+            pids.insert(numbered("transcode", index), appliance.workers.pids());
+            pids.insert(appliance.ingest.name().to_owned(), vec![appliance.ingest.pid()]);
+            pids.insert(appliance.uplink.name().to_owned(), vec![appliance.uplink.pid()]);
+        }
+        for origin in &self.origins {
+            let url = format!("http://127.0.0.1:{}/metrics", origin.ports.metrics);
+            metrics.insert(origin.process.name().to_owned(), url);
+        }
+        let others = self.origins.iter().map(|origin| &origin.process).chain(&self.edge).chain(&self.clients);
+        for process in others {
+            pids.entry(process.name().to_owned()).or_default().push(process.pid());
+        }
+        Links {
+            dir: self.dir().to_owned(),
+            rtmp_url: self.rtmp_url(0),
+            rtmps_url: self.rtmps_url(0),
+            stream_key: self.stream_key().reveal().to_owned(),
+            channel: self.options.channel.to_string(),
+            multivariant_url: self.multivariant_url(),
+            watch_url: self.watch_url(),
+            metrics,
+            pids,
+        }
+    }
+
+    /// A process by its name: `ingest`, `uplink`, `origin`, `edge`; the second one of its kind has `-2` behind it.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn process(&mut self, name: &str) -> Result<&mut Process, Error> {
+        self.processes()
+            .find(|process| process.name() == name)
+            .ok_or_else(|| Error::NoSuchProcess(name.to_owned()))
+    }
+
+    /// That every server still runs.
+    ///
+    /// # Errors
+    /// Shows the end of the log of the first one that does not.
+    pub fn check_running(&mut self) -> Result<(), Error> {
+        self.servers().try_for_each(Process::check_running)
+    }
+
+    fn servers(&mut self) -> impl Iterator<Item = &mut Process> {
+        let boxes = self.boxes.iter_mut().flat_map(|one| [&mut one.ingest, &mut one.uplink]);
+        let origins = self.origins.iter_mut().map(|origin| &mut origin.process);
+        boxes.chain(origins).chain(&mut self.edge)
+    }
+
+    fn processes(&mut self) -> impl Iterator<Item = &mut Process> {
+        let boxes = self.boxes.iter_mut().flat_map(|one| [&mut one.ingest, &mut one.uplink]);
+        let origins = self.origins.iter_mut().map(|origin| &mut origin.process);
+        boxes.chain(origins).chain(&mut self.edge).chain(&mut self.clients)
+    }
+
+    /// Every server answers on its port.
+    async fn wait_ready(&mut self) -> Result<(), Error> {
+        let mut ports: Vec<(String, u16)> = vec![("edge".to_owned(), self.watch_port)];
+        for origin in &self.origins {
+            let name = origin.process.name();
+            for port in [origin.ports.public, origin.ports.push, origin.ports.metrics] {
+                ports.push((name.to_owned(), port));
+            }
+        }
+        for appliance in &self.boxes {
+            let ports_of = appliance.ports;
+            ports.push((appliance.ingest.name().to_owned(), ports_of.rtmp));
+            ports.push((appliance.ingest.name().to_owned(), ports_of.rtmps));
+            ports.push((appliance.uplink.name().to_owned(), ports_of.uplink));
+        }
+        let end = Instant::now() + READY_DEADLINE;
+        for (name, port) in ports {
+            while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+                self.check_running()?;
+                if Instant::now() > end {
+                    let log = crate::process::tail(&self.logs().join(format!("{name}.log")));
+                    let what = format!("{name} listening on port {port}; its log:\n{log}\n");
+                    return Err(Error::Deadline { what, deadline: READY_DEADLINE });
+                }
+                tokio::time::sleep(POLL).await;
+            }
+        }
+        self.check_running()
+    }
+
+    /// Stops everything in the order in which media flows, so that each process can hand on what it has.
+    pub fn stop(&mut self) {
+        self.clients.iter_mut().for_each(Process::terminate);
+        self.clients.clear();
+        for appliance in &mut self.boxes {
+            appliance.ingest.stop();
+        }
+        for appliance in std::mem::take(&mut self.boxes) {
+            let Appliance { workers, mut uplink, .. } = appliance;
+            drop(workers);
+            uplink.stop();
+        }
+        for origin in &mut self.origins {
+            origin.process.stop();
+        }
+        self.origins.clear();
+        if let Some(mut edge) = self.edge.take() {
+            edge.stop();
+        }
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// `origin`, `origin-2`, …
+#[must_use]
+pub(crate) fn numbered(name: &str, index: usize) -> String {
+    if index == 0 { name.to_owned() } else { format!("{name}-{}", index + 1) }
+}
+
+/// The page as `make web` builds it, if it did.
+fn default_web_root() -> Option<PathBuf> {
+    let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fleet-manager/web/dist");
+    dist.canonicalize().ok().filter(|dist| dist.join("index.html").is_file())
+}
+
+fn start_origin(
+    index: usize,
+    root: &Path,
+    logs: &Path,
+    authority: &Authority,
+    keys: &KeyFiles,
+    options: &Options,
+) -> Result<Origin, Error> {
+    let name = numbered("origin", index);
+    // Without an edge viewers go to the origin itself.
+    let given = options.ports.watch.filter(|_| options.edge == Edge::None && index == 0);
+    let ports = OriginPorts {
+        push: crate::ports::free()?,
+        public: given.map_or_else(crate::ports::free, Ok)?,
+        metrics: crate::ports::free()?,
+    };
+    let dir = root.join(&name);
+    std::fs::create_dir_all(&dir).map_err(io(format!("creating {}", dir.display())))?;
+    let file = dir.join("origin.toml");
+    let base = config::origin(
+        ports,
+        &authority.server(&name)?,
+        &authority.certificate(),
+        keys,
+        options.web_root.as_deref(),
+    );
+    config::write(&file, base, &options.overrides.origin)?;
+    let program = crate::binaries::ours("nodi-origin")?;
+    let process =
+        Process::start(Spec::new(name, program, logs).args(["--config".as_ref(), file.as_os_str()]))?;
+    Ok(Origin { process, ports })
+}
