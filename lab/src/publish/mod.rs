@@ -109,7 +109,7 @@ pub(crate) fn ffmpeg_inputs(source: &Source, paced: bool) -> Vec<String> {
     };
     if let Some(video) = &source.video {
         let Video { width, height, fps, .. } = video;
-        let clock = if video.clock { format!(",{}", clock(*width, *height, *fps)) } else { String::new() };
+        let clock = if video.clock { format!(",{}", clock(*width, *fps)) } else { String::new() };
         input(format!("testsrc2=size={width}x{height}:rate={fps}{clock}"));
     }
     if let Some(audio) = &source.audio {
@@ -145,35 +145,43 @@ pub(crate) fn ffmpeg_encoders(source: &Source, preset: &str) -> Vec<String> {
     args
 }
 
-/// Number of bits that [`clock`] shows: 4.6 hours of milliseconds.
-pub const CLOCK_BITS: u32 = 24;
-/// Blocks per picture width: 26 of them are used.
-pub const CLOCK_COLUMNS: u32 = 40;
+/// Square blocks per picture width of the clock's grid: 32 pixels each at 1280.
+const CLOCK_GRID: u32 = 40;
+/// The code's blocks stand in rows of so many.
+const CLOCK_COLUMNS: u32 = 16;
+/// A picture without a clock reads as zeros, whose check sum would be right.
+const CLOCK_SALT: u32 = 0x5a;
 
-/// A filter that burns in the wall clock at which a frame leaves the camera, for people (UTC, top left) and for
-/// programs: a row of square blocks along the bottom edge, each a 40th of the picture wide, from the left: one white
-/// block, the 24 low bits of the milliseconds since the Unix epoch, lowest bit first, white for 1, and one
-/// black block. The blocks survive scaling to 320 pixels and any compression.
+/// A filter that burns in the wall clock at which a frame leaves the camera: as UTC for people, and as two rows
+/// of 16 blocks for programs, one block away from the top left corner, white for 1, the most significant
+/// bit first: the 24 low bits of the milliseconds since the Unix epoch, and one byte that is their three
+/// bytes and 0x5a exclusive-ored. It is read from the picture in a browser, at any size.
 #[must_use]
-pub fn clock(width: u32, height: u32, fps: u32) -> String {
-    let block = width / CLOCK_COLUMNS;
-    let top = height.saturating_sub(block);
+pub fn clock(width: u32, fps: u32) -> String {
+    let block = width / CLOCK_GRID;
     let mut filters = vec![
-        // Frames carry the time at which they pass here as their timestamp while the clock is drawn.
+        // While the clock is drawn, frames carry the time at which they pass here as their timestamp.
         "settb=1/1000".to_owned(),
         "setpts=RTCTIME/1000".to_owned(),
-        format!("drawbox=x=0:y={top}:w={}:h={block}:t=fill:color=black", block * (CLOCK_BITS + 2)),
-        format!("drawbox=x=0:y={top}:w={block}:h={block}:t=fill:color=white"),
+        format!("drawbox=x={block}:y={block}:w={}:h={}:t=fill:color=black", block * CLOCK_COLUMNS, block * 2),
     ];
-    filters.extend((0..CLOCK_BITS).map(|bit| {
+    let bit = |index: u32| format!("floor((t*1000+0.5)/{})", 1_u64 << index);
+    let check = |index: u32| {
+        format!("{}+{}+{}+{}", bit(index), bit(index + 8), bit(index + 16), CLOCK_SALT >> index & 1)
+    };
+    let time_bits = (0..24).rev().map(bit);
+    let check_bits = (0..8).rev().map(check);
+    filters.extend((0..).zip(time_bits.chain(check_bits)).map(|(place, sum)| {
+        let (column, row) = (place % CLOCK_COLUMNS, place / CLOCK_COLUMNS);
         format!(
-            "drawbox=x={}:y={top}:w={block}:h={block}:t=fill:color=white:enable='mod(floor((t*1000+0.5)/{}),2)'",
-            block * (bit + 1),
-            1_u64 << bit
+            "drawbox=x={}:y={}:w={block}:h={block}:t=fill:color=white:enable='mod({sum},2)'",
+            block * (1 + column),
+            block * (1 + row),
         )
     }));
     filters.push(format!(
-        "drawtext=text='%{{pts\\:gmtime\\:0\\:%H\\\\\\:%M\\\\\\:%S}}':x={block}:y={block}:fontsize={}:fontcolor=white:box=1:boxcolor=black",
+        "drawtext=text='%{{pts\\:gmtime\\:0\\:%H\\\\\\:%M\\\\\\:%S}}':x={block}:y={}:fontsize={}:fontcolor=white:box=1:boxcolor=black",
+        block * 4,
         block * 2
     ));
     filters.push(format!("setpts=N*1000/{fps}"));
@@ -233,5 +241,32 @@ mod tests {
             video.b_frames = 2;
         }
         assert!(!ffmpeg_args(&source).contains(&"zerolatency".to_owned()));
+    }
+
+    #[test]
+    fn the_burnt_in_clock_is_the_wall_clock() {
+        let source = Source { audio: None, ..Source::clock_720p() };
+        let frame = std::process::Command::new(crate::binaries::system("ffmpeg").unwrap())
+            .args(["-nostdin", "-v", "error"])
+            .args(ffmpeg_inputs(&source, false))
+            .args(["-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "gray", "-"])
+            .output()
+            .unwrap();
+        let picture = frame.stdout;
+        assert_eq!(picture.len(), 1280 * 720, "{}", String::from_utf8_lossy(&frame.stderr));
+        let bytes: Vec<u32> = (0..4)
+            .map(|byte| {
+                (0..8).fold(0, |value, bit| {
+                    let place = byte * 8 + bit;
+                    let (x, y) = (32 + place % 16 * 32 + 16, 32 + place / 16 * 32 + 16);
+                    value << 1 | u32::from(picture[y * 1280 + x] > 127)
+                })
+            })
+            .collect();
+        assert_eq!(bytes[0] ^ bytes[1] ^ bytes[2] ^ 0x5a, bytes[3]);
+        let shown = u128::from(bytes[0] << 16 | bytes[1] << 8 | bytes[2]);
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+        let age_ms = now.wrapping_sub(shown) & 0xff_ffff;
+        assert!(age_ms < 60_000, "the clock is {age_ms} ms old");
     }
 }
