@@ -32,7 +32,6 @@ pub struct Element {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Property {
     pub name: String,
     #[serde(flatten)]

@@ -14,3 +14,4 @@ pub mod overload;
 pub mod pipeline;
 pub mod rate;
 pub mod timeline;
+pub mod worker;

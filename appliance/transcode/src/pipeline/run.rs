@@ -28,6 +28,10 @@ const ARRIVALS: usize = 512;
 /// No number yet.
 const NONE: u64 = u64::MAX;
 
+/// What a probe returns for a picture that goes no further. `Drop` would do as well, but the bindings and GStreamer
+/// would then both release the picture, which GStreamer complains about each time.
+const LEAVE_OUT: gst::PadProbeReturn = gst::PadProbeReturn::Handled;
+
 /// Why a pipeline ended.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
@@ -466,7 +470,7 @@ fn grid_probe(
     let by_event = matches!(plan.backend, Backend::Software(_));
     grid.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
         let Some(pts) = info.buffer().and_then(|buffer| buffer.pts()).map(gst::ClockTime::nseconds) else {
-            return gst::PadProbeReturn::Drop;
+            return LEAVE_OUT;
         };
         let index = controls.rate.index_at(pts);
         let first = controls.first().unwrap_or_else(|| {
@@ -477,7 +481,7 @@ fn grid_probe(
         if controls.live && !key && index != first && controls.lag(pts) > DROP_ABOVE {
             // Whether anybody listens is noticed where frames are handed over.
             let _ = sink(Output::Dropped);
-            return gst::PadProbeReturn::Drop;
+            return LEAVE_OUT;
         }
         if key {
             // From a segment's start on, so that all of one segment has one rate.
@@ -515,12 +519,12 @@ fn rung_probe(
             return gst::PadProbeReturn::Ok;
         };
         if rung.gone.load(Ordering::Acquire) {
-            return gst::PadProbeReturn::Drop;
+            return LEAVE_OUT;
         }
         let index = shared.rate.index_at(pts.nseconds());
         let odd = index.wrapping_sub(shared.first().unwrap_or(0)) % 2 == 1;
         if odd && index >= rung.half_from.load(Ordering::Acquire) {
-            return gst::PadProbeReturn::Drop;
+            return LEAVE_OUT;
         }
         gst::PadProbeReturn::Ok
     });
@@ -560,7 +564,7 @@ fn thumbnail_probe(pipeline: &gst::Pipeline, every_s: u32, controls: &Arc<Contro
     queue.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         let pts = info.buffer().and_then(|buffer| buffer.pts()).map_or(0, gst::ClockTime::nseconds);
         if pts < controls.next_thumbnail.load(Ordering::Relaxed) {
-            return gst::PadProbeReturn::Drop;
+            return LEAVE_OUT;
         }
         controls.next_thumbnail.store(pts + interval, Ordering::Relaxed);
         gst::PadProbeReturn::Ok
