@@ -65,7 +65,7 @@ fn answer(hello: &[u8]) -> Result<Vec<u8>, Error> {
 fn explain(byte: u8) -> &'static str {
     match byte {
         0x16 => "is how TLS starts: use the rtmps port",
-        b'A'..=b'Z' => "is how HTTP starts",
+        b'A'..=b'Z' => "is how HTTP and other text protocols start",
         6 | 8 | 9 => "asks for RTMPE encryption: use rtmps instead",
         _ => "is not version 3",
     }
