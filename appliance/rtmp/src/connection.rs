@@ -382,7 +382,7 @@ impl Connection {
         }
         let mut data = message.payload;
         // In AMF3 data messages, too, the values are AMF0 behind a 0.
-        if data.starts_with(&[0, SET_DATA_FRAME[0]]) {
+        if data.starts_with(b"\x00\x02") {
             data.advance(1);
         }
         if data.starts_with(SET_DATA_FRAME) {

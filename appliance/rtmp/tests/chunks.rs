@@ -1,6 +1,6 @@
 //! Whatever the chunk sizes, headers, interleavings and cuts: the same messages come out.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! Peers that mean harm, or talk something else: each costs bounded memory and ends with an error that says where.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! `rml_rtmp`'s client as publisher: another implementation, which writes chunks its own way.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use bytes::{Bytes, BytesMut};
 use nodi_flv::{Kind, Metadata, amf0};
