@@ -1,12 +1,14 @@
 // Playback with hls.js over Media Source Extensions.
 
-import Hls, { type ErrorData, type HlsConfig, type Level, type RetryConfig } from 'hls.js';
+import Hls, { type ErrorData, type FragBufferedData, type HlsConfig, type Level, type RetryConfig } from 'hls.js';
 
 import { AUTO, nameOf, type Choice, type Rung } from '../quality';
 import type { Engine, EngineEvents } from './engine';
 
 /** A second media error within this time is not a glitch: the source is opened anew. */
 const MEDIA_ERROR_GRACE_MS = 10_000;
+/** A new quality that waits for the end of a segment takes effect after this long at the latest. */
+const SWITCH_AT_LATEST_MS = 4_000;
 /** 404 of a playlist: the rendition is gone, another one plays on. */
 const GONE: readonly number[] = [404, 410];
 
@@ -89,6 +91,8 @@ export class HlsEngine implements Engine {
   #lastMediaErrorMs = Number.NEGATIVE_INFINITY;
   #continuity: number | null = null;
   #choice: Choice = AUTO;
+  #pendingLevel: number | null = null;
+  #switchTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(video: HTMLVideoElement, url: string, choice: Choice, events: EngineEvents) {
     this.#video = video;
@@ -113,6 +117,7 @@ export class HlsEngine implements Engine {
       if (this.#continuity !== null && frag.cc !== this.#continuity) events.discontinuity();
       this.#continuity = frag.cc;
     });
+    hls.on(Hls.Events.FRAG_BUFFERED, (_event, data) => this.#onBuffered(data));
     hls.on(Hls.Events.ERROR, (_event, error) => this.#onError(error));
     hls.loadSource(url);
     hls.attachMedia(video);
@@ -148,10 +153,13 @@ export class HlsEngine implements Engine {
   choose(choice: Choice): void {
     this.#choice = choice;
     const index = this.#rungs.findIndex((rung) => rung.name === choice);
-    if (this.#hls.currentLevel === -1) {
+    clearTimeout(this.#switchTimer);
+    if (this.#hls.currentLevel === -1 || index === -1) {
       this.#hls.loadLevel = index;
+      this.#pendingLevel = null;
     } else {
-      this.#hls.nextLevel = index;
+      this.#pendingLevel = index;
+      this.#switchTimer = setTimeout(() => this.#switchLevel(), SWITCH_AT_LATEST_MS);
     }
     this.#events.rungsChanged();
   }
@@ -162,7 +170,29 @@ export class HlsEngine implements Engine {
   }
 
   destroy(): void {
+    clearTimeout(this.#switchTimer);
     this.#hls.destroy();
+  }
+
+  /**
+   * In the middle of a segment hls.js would load the new rung from the segment's start, over media that is
+   * being played: the picture stands still for a moment. At its end the new rung simply continues.
+   */
+  #onBuffered({ frag, part }: FragBufferedData): void {
+    if (this.#pendingLevel === null || frag.type !== 'main' || typeof frag.sn !== 'number') return;
+    const details = this.#hls.levels[frag.level]?.details;
+    const isLast =
+      part === null ||
+      (details !== undefined &&
+        details.endSN >= frag.sn &&
+        !(details.partList ?? []).some((other) => other.fragment.sn === frag.sn && other.index > part.index));
+    if (isLast) this.#switchLevel();
+  }
+
+  #switchLevel(): void {
+    clearTimeout(this.#switchTimer);
+    if (this.#pendingLevel !== null) this.#hls.loadLevel = this.#pendingLevel;
+    this.#pendingLevel = null;
   }
 
   #readLevels(): void {
