@@ -142,7 +142,7 @@ mod tests {
     fn presets_give_way_first_then_rate_then_rungs() {
         assert_eq!(choose(30, 1.1).0, Preset::Superfast);
         assert_eq!(choose(30, 0.8).0, Preset::Ultrafast);
-        assert_eq!(choose(60, 1.1).1, ["1080p/2", "720p", "360p"]);
+        assert_eq!(choose(60, 1.2).1, ["1080p/2", "720p", "360p"]);
         assert_eq!(choose(30, 0.5).1, ["720p", "360p"]);
         assert_eq!(choose(60, 0.6).2, ["1080p at 60 fps", "1080p", "720p at 60 fps", "720p"]);
         assert_eq!(choose(30, 0.01).1, ["360p"]);
