@@ -1,1 +1,275 @@
-//! Placeholder.
+//! The low-latency HLS origin: boxes push to it, CDN edges and players pull from it.
+//!
+//! What is live is in memory and nothing else is kept. One channel lives on one origin, plus perhaps one
+//! stand-by that gets the same pushes; origins know nothing of each other. Not here: transcoding, recording,
+//! and who may watch.
+
+pub mod blob;
+pub mod channel;
+pub mod clock;
+pub mod config;
+pub mod live;
+pub mod metrics;
+pub mod push;
+pub mod registry;
+mod reload;
+pub mod rendered;
+pub mod serve;
+pub mod tls;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use nodi_daemon::shutdown::Shutdown;
+use nodi_protocol::revocation::{self, Revocations};
+use nodi_protocol::stream_key::{KeyFileError, Verifier};
+use rustls::ServerConfig;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use channel::Settings;
+use clock::Clock;
+use config::{Config, Keys};
+use live::Live;
+use metrics::Metrics;
+use push::auth::{Authority, Trust};
+use registry::Registry;
+use serve::public::{Public, Sockets};
+
+/// Why the origin cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{what}: cannot listen on {address}: {source}")]
+    Listen { what: &'static str, address: SocketAddr, source: io::Error },
+    #[error("TLS: {0}")]
+    Tls(#[from] tls::Error),
+    #[error("{}: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{}: {source}", path.display())]
+    Keys { path: PathBuf, source: KeyFileError },
+    #[error("{}: {source}", path.display())]
+    Revocations { path: PathBuf, source: revocation::Error },
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+}
+
+/// A running origin. Its tasks end when the [`Shutdown`] that it was started with is asked for.
+#[derive(Debug)]
+pub struct Origin {
+    pub push: SocketAddr,
+    pub public: SocketAddr,
+    pub public_tls: Option<SocketAddr>,
+    pub metrics: Option<SocketAddr>,
+    tasks: JoinSet<()>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Origin {
+    /// Reads all files and binds all sockets, then serves. Needs a Tokio runtime and an installed rustls provider.
+    ///
+    /// # Errors
+    /// Which file or socket is not usable.
+    pub fn start(config: Config, clock: Clock, shutdown: &Shutdown) -> Result<Self, Error> {
+        let settings = Arc::new(Settings {
+            playlist: config.playlist.clone(),
+            limits: config.limits.clone(),
+            clock: clock.clone(),
+        });
+        let metrics = Arc::new(Metrics::default());
+        let registry = Arc::new(Registry::new(Arc::clone(&settings)));
+        let mut tasks = JoinSet::new();
+
+        let push_tls = follow_tls(
+            "push certificate",
+            tls::Files {
+                certificate: config.push.certificate,
+                private_key: config.push.private_key,
+                client_ca: Some(config.push.client_ca),
+            },
+            shutdown,
+            &mut tasks,
+        )?;
+        let trust = follow_trust(config.keys, shutdown, &mut tasks)?;
+        let (push_listener, push) = bind("push", config.push.listen)?;
+
+        let live = Live::new(
+            Arc::clone(&registry),
+            Arc::clone(&settings),
+            Arc::clone(&metrics),
+            config.public.web_root.clone(),
+            shutdown.clone(),
+        );
+        let public = Arc::new(Public {
+            live,
+            metrics: Arc::clone(&metrics),
+            slots: Arc::new(Semaphore::new(config.public.max_connections.min(Semaphore::MAX_PERMITS))),
+            idle_timeout: Duration::from_secs(config.public.idle_timeout_s.max(1)),
+            shutdown: shutdown.clone(),
+        });
+        let (threads, public_address, public_tls) =
+            start_public(&config.public, &public, shutdown, &mut tasks)?;
+
+        let metrics_address = match config.metrics.listen {
+            None => None,
+            Some(address) => {
+                let (listener, address) = bind("metrics", address)?;
+                let router = metrics::router(Arc::clone(&metrics), Arc::clone(&registry));
+                let listener = tokio::net::TcpListener::from_std(listener)
+                    .map_err(|source| Error::Listen { what: "metrics", address, source })?;
+                spawn(&mut tasks, shutdown, async move {
+                    if let Err(error) = axum::serve(listener, router).await {
+                        log::error!("metrics: {error}");
+                    }
+                });
+                Some(address)
+            }
+        };
+
+        let authority = Authority::new(trust);
+        let mut trusts = authority.follow();
+        let revoking = Arc::clone(&registry);
+        spawn(&mut tasks, shutdown, async move {
+            while trusts.changed().await.is_ok() {
+                let trust = Arc::clone(&trusts.borrow_and_update());
+                revoking.revoke(&trust.revocations);
+            }
+        });
+        let sweeping = Arc::clone(&registry);
+        spawn(&mut tasks, shutdown, async move {
+            loop {
+                let now = clock.now();
+                sweeping.tick(now);
+                clock.tick(now).await;
+            }
+        });
+        let max_connections = settings.limits.push_connections.min(Semaphore::MAX_PERMITS);
+        let router = push::router(Arc::new(push::Context { registry, authority, settings, metrics }));
+        tasks.spawn(serve::push::serve(push_listener, push_tls, router, max_connections, shutdown.clone()));
+
+        Ok(Self { push, public: public_address, public_tls, metrics: metrics_address, tasks, threads })
+    }
+
+    /// Returns when everything has ended after a stop was asked for.
+    pub async fn stopped(mut self) {
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
+                log::error!("a task of the origin failed: {error}");
+            }
+        }
+        let joined = tokio::task::spawn_blocking(move || {
+            self.threads.into_iter().filter_map(|thread| thread.join().err()).count()
+        });
+        if !matches!(joined.await, Ok(0)) {
+            log::error!("a public thread of the origin failed");
+        }
+    }
+}
+
+fn start_public(
+    config: &config::Public,
+    public: &Arc<Public>,
+    shutdown: &Shutdown,
+    tasks: &mut JoinSet<()>,
+) -> Result<(Vec<JoinHandle<()>>, SocketAddr, Option<SocketAddr>), Error> {
+    let count = match config.threads {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        count => count,
+    };
+    let tls = match &config.tls {
+        None => None,
+        Some(tls) => {
+            let files = tls::Files {
+                certificate: tls.certificate.clone(),
+                private_key: tls.private_key.clone(),
+                client_ca: None,
+            };
+            Some((tls.listen, follow_tls("public certificate", files, shutdown, tasks)?))
+        }
+    };
+    // The first socket decides the port if it is left open, the others share it.
+    let (mut address, mut tls_address) = (config.listen, tls.as_ref().map(|(address, _)| *address));
+    let mut sockets = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (plain, bound) = bind("public", address)?;
+        address = bound;
+        let tls = match (&tls, tls_address) {
+            (Some((_, config)), Some(wanted)) => {
+                let (listener, bound) = bind("public TLS", wanted)?;
+                tls_address = Some(bound);
+                Some((listener, config.clone()))
+            }
+            _ => None,
+        };
+        sockets.push(Sockets { plain, tls });
+    }
+    let threads = sockets
+        .into_iter()
+        .enumerate()
+        .map(|(index, sockets)| serve::public::spawn(index, Arc::clone(public), sockets))
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(Error::Thread)?;
+    Ok((threads, address, tls_address))
+}
+
+fn bind(what: &'static str, address: SocketAddr) -> Result<(std::net::TcpListener, SocketAddr), Error> {
+    let failed = |source| Error::Listen { what, address, source };
+    let listener = serve::bind(address).map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// A task that ends when the process stops.
+fn spawn(tasks: &mut JoinSet<()>, shutdown: &Shutdown, task: impl Future<Output = ()> + Send + 'static) {
+    let shutdown = shutdown.clone();
+    tasks.spawn(async move {
+        tokio::select! {
+            () = task => {}
+            () = shutdown.wait() => {}
+        }
+    });
+}
+
+fn follow_tls(
+    what: &'static str,
+    files: tls::Files,
+    shutdown: &Shutdown,
+    tasks: &mut JoinSet<()>,
+) -> Result<watch::Receiver<Arc<ServerConfig>>, Error> {
+    let (sender, receiver) = watch::channel(Arc::new(files.load()?));
+    let paths = files.paths();
+    spawn(tasks, shutdown, reload::follow(what, paths, move || files.load(), sender));
+    Ok(receiver)
+}
+
+fn follow_trust(
+    keys: Keys,
+    shutdown: &Shutdown,
+    tasks: &mut JoinSet<()>,
+) -> Result<watch::Receiver<Arc<Trust>>, Error> {
+    let (sender, receiver) = watch::channel(Arc::new(read_trust(&keys)?));
+    let mut paths = vec![keys.public.clone()];
+    paths.extend(keys.revocations.clone());
+    spawn(tasks, shutdown, reload::follow("stream keys", paths, move || read_trust(&keys), sender));
+    Ok(receiver)
+}
+
+fn read_trust(keys: &Keys) -> Result<Trust, Error> {
+    let path = keys.public.clone();
+    let text = std::fs::read_to_string(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
+    let verifier = Verifier::parse(&text).map_err(|source| Error::Keys { path, source })?;
+    let revocations = match &keys.revocations {
+        None => Revocations::default(),
+        Some(path) => match std::fs::read(path) {
+            Ok(bytes) => Revocations::from_json(&bytes)
+                .map_err(|source| Error::Revocations { path: path.clone(), source })?,
+            // The agent or an operator writes it when there is something to revoke.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Revocations::default(),
+            Err(source) => return Err(Error::Read { path: path.clone(), source }),
+        },
+    };
+    Ok(Trust { verifier, revocations })
+}

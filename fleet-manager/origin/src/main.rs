@@ -1,1 +1,68 @@
-fn main() {}
+//! `nodi-origin --config PATH`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use nodi_daemon::{config, exit, logging, shutdown, systemd};
+use nodi_origin::Origin;
+use nodi_origin::clock::Clock;
+use nodi_origin::config::Config;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Waiting players are answered at once, and a download of a segment takes seconds.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Low-latency HLS origin: boxes push to it, CDN edges and players pull from it.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The configuration file, TOML.
+    #[arg(long, default_value = "/etc/nodi/origin.toml")]
+    config: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let config = match config::load::<Config>(&arguments.config) {
+        Ok(config) => config,
+        Err(error) => {
+            logging::init("nodi-origin", log::LevelFilter::Info);
+            log::error!("{error}");
+            return ExitCode::from(exit::CONFIG);
+        }
+    };
+    logging::init("nodi-origin", config.log_level);
+    match run(config) {
+        Ok(()) => ExitCode::from(exit::OK),
+        Err(error) => {
+            log::error!("{error:#}");
+            ExitCode::from(exit::FAILURE)
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(config: Config) -> anyhow::Result<()> {
+    // An error means that a provider is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    raise_file_limit();
+    let shutdown = shutdown::on_signals(DRAIN)?;
+    let origin = Origin::start(config, Clock::system(), &shutdown)?;
+    let (push, public) = (origin.push, origin.public);
+    log::info!(push:%, public:%; "serving");
+    systemd::ready();
+    origin.stopped().await;
+    log::info!("stopped");
+    Ok(())
+}
+
+/// Every segment is a file descriptor and every viewer another one.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        log::warn!("cannot raise the limit of open files: {error}");
+    }
+}
