@@ -1,14 +1,24 @@
 //! The timeline: turns encoded frames of all rungs and of the audio into segments and parts in the spool, all cut at
 //! the same boundaries. Pure logic and files: nothing here knows GStreamer or FLV.
 
+mod audio;
+mod clock;
 mod config;
+mod cutter;
+mod grid;
+mod output;
+mod renditions;
+mod rung;
+mod silence;
+mod spans;
 mod track;
 
 pub use config::{Boundaries, CutConfig, DEFAULT_PART_MS, DEFAULT_SEGMENT_MS, MAX_PART_MS, MIN_PART_MS};
+pub use cutter::{Cutter, Monotonic};
 pub use track::{AudioFrame, AudioTrack, Frame, Tracks, VideoCodec, VideoTrack};
 
 use nodi_protocol::RenditionName;
-use nodi_spool::{AudioStatus, EndReason, SessionFiles, SessionWriter};
+use nodi_spool::{AudioStatus, EndReason};
 
 /// Why the timeline cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -69,92 +79,4 @@ pub struct RungStats {
     pub unexpected_key_frames: u64,
     pub missed_key_frames: u64,
     pub gone: Option<EndReason>,
-}
-
-/// Cuts one session.
-#[derive(Debug)]
-pub struct Cutter {
-    writer: SessionWriter,
-    stats: Stats,
-    events: Vec<Event>,
-}
-
-impl Cutter {
-    /// Starts the session's timeline, or goes on where the `writer` says that a crashed worker stopped. Writes the
-    /// initialisation sections and `session.json`.
-    ///
-    /// # Errors
-    /// When a track or the configuration is unusable, or the spool fails.
-    pub fn new(writer: SessionWriter, config: CutConfig, tracks: Tracks) -> Result<Self, Error> {
-        let _ = (config, tracks);
-        Ok(Self { writer, stats: Stats::default(), events: Vec::new() })
-    }
-
-    /// The media at `media_ns` of the media clock came in at `wall_ns` of this machine's clock, in nanoseconds since
-    /// the Unix epoch. To be called for the tags that the publisher sends, at least once a second.
-    pub fn arrived(&mut self, media_ns: i64, wall_ns: u64) {
-        let _ = (media_ns, wall_ns);
-    }
-
-    /// One encoded frame of `rung`, in order of index.
-    ///
-    /// # Errors
-    /// `UnknownRung` (a rung that is gone is known and ignored), `Order`, `Spool`.
-    pub fn video(&mut self, rung: &RenditionName, frame: Frame) -> Result<(), Error> {
-        let _ = (rung, frame);
-        Ok(())
-    }
-
-    /// One audio frame, in order.
-    ///
-    /// # Errors
-    /// `Spool`.
-    pub fn audio(&mut self, frame: AudioFrame) -> Result<(), Error> {
-        let _ = frame;
-        Ok(())
-    }
-
-    /// The rung is over for this session; the others go on.
-    ///
-    /// # Errors
-    /// `UnknownRung`, `Spool`.
-    pub fn rung_gone(&mut self, rung: &RenditionName, reason: EndReason) -> Result<(), Error> {
-        let _ = (rung, reason);
-        Ok(())
-    }
-
-    /// New initialisation sections and a discontinuity on all renditions. Renditions that are not in `tracks` end as
-    /// `gone`. The media clock may start anew.
-    ///
-    /// # Errors
-    /// As [`Cutter::new`].
-    pub fn restart(&mut self, config: CutConfig, tracks: Tracks) -> Result<(), Error> {
-        let _ = (config, tracks);
-        Ok(())
-    }
-
-    /// Writes what is held back, closes all segments and ends all renditions.
-    ///
-    /// # Errors
-    /// `Spool`.
-    pub fn finish(self, reason: EndReason) -> Result<Stats, Error> {
-        let _ = reason;
-        Ok(self.stats)
-    }
-
-    #[must_use]
-    pub fn stats(&self) -> &Stats {
-        &self.stats
-    }
-
-    /// What happened since the last call; the oldest are dropped when nobody asks.
-    pub fn take_events(&mut self) -> Vec<Event> {
-        std::mem::take(&mut self.events)
-    }
-
-    /// `status.json` and `thumbnail.jpg`, from any thread.
-    #[must_use]
-    pub fn files(&self) -> SessionFiles {
-        self.writer.files()
-    }
 }
