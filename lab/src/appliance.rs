@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+
 use crate::certs::Authority;
 use crate::config::{self, BoxPaths, BoxPorts, KeyFiles};
-use crate::error::Error;
+use crate::error::{Error, io};
 use crate::fault::Proxy;
 use crate::platform::{Options, numbered};
 use crate::process::{Process, Spec};
@@ -110,5 +113,33 @@ impl Appliance {
     #[must_use]
     pub fn rtmp_port(&self) -> u16 {
         self.cable.as_ref().map_or(self.ports.rtmp, Proxy::port)
+    }
+
+    /// What ingest says about its live sessions.
+    ///
+    /// # Errors
+    /// When its socket does not answer with JSON.
+    pub async fn sessions(&self) -> Result<Vec<serde_json::Value>, Error> {
+        let text = self.ingest_request("GET", "/sessions").await?;
+        serde_json::from_str(&text)
+            .map_err(|error| Error::Media(format!("ingest's sessions are {text:?}: {error}")))
+    }
+
+    /// One request to ingest's local socket; the body of the answer.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn ingest_request(&self, method: &str, path: &str) -> Result<String, Error> {
+        let socket = self.paths.ingest_socket();
+        let exchange = async {
+            let mut stream = UnixStream::connect(&socket).await?;
+            let request = format!("{method} {path} HTTP/1.0\r\nhost: ingest\r\nconnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await?;
+            Ok(answer)
+        };
+        let answer = exchange.await.map_err(io(format!("{method} {path} on {}", socket.display())))?;
+        Ok(answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned())
     }
 }

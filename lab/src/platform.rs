@@ -336,6 +336,17 @@ impl Lab {
         self.check_running()
     }
 
+    /// A test failed: its files stay, and what the processes said last is shown.
+    fn leave_for_inspection(&mut self) {
+        if let Dir::Temporary(dir) = &mut self.dir {
+            dir.disable_cleanup(true);
+        }
+        log::error!("the lab's files are kept in {}", self.dir().display());
+        for file in std::fs::read_dir(self.logs()).into_iter().flatten().flatten() {
+            log::error!("{}:\n{}", file.path().display(), crate::process::tail(&file.path()));
+        }
+    }
+
     /// Stops everything in the order in which media flows, so that each process can hand on what it has.
     pub fn stop(&mut self) {
         self.clients.iter_mut().for_each(Process::terminate);
@@ -361,6 +372,9 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         self.stop();
+        if std::thread::panicking() {
+            self.leave_for_inspection();
+        }
     }
 }
 
