@@ -16,9 +16,9 @@ use crate::{AtPath, EndReason, Entry, Error, FreeSpace, Result, SpoolSession, Wo
 /// segments) needs so that a full spool stops one stream and not the machine.
 pub const MIN_FREE_BYTES: u64 = 256 << 20;
 
-/// How long a new worker waits for the one before it to let go of the session: a worker that lost its input still
+/// Default of [`Options::lock_wait`]: how long a new worker waits for the one before it to let go of the session: a worker that lost its input still
 /// drains its encoders. Beyond that it hangs, and two writers would interleave their lines.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
+pub const LOCK_WAIT: Duration = Duration::from_secs(5);
 const LOCK_POLL: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Clone, Copy)]
@@ -28,11 +28,18 @@ pub struct Options {
     /// Sync each segment and its index when it is complete.
     pub sync_segments: bool,
     pub free_space: FreeSpace,
+    /// How long to wait for another worker of the session to end.
+    pub lock_wait: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { min_free_bytes: MIN_FREE_BYTES, sync_segments: false, free_space: crate::free_space }
+        Self {
+            min_free_bytes: MIN_FREE_BYTES,
+            sync_segments: false,
+            free_space: crate::free_space,
+            lock_wait: LOCK_WAIT,
+        }
     }
 }
 
@@ -96,7 +103,7 @@ impl SessionWriter {
         let dir = layout::session_dir(root, channel, session);
         fs::create_dir_all(&dir).at(&dir)?;
         check_space(&dir, &options)?;
-        let lock = lock(&dir)?;
+        let lock = lock(&dir, options.lock_wait)?;
         let (renditions, resumed) = recover::renditions(&dir)?;
         if let Some(resumed) = resumed {
             log::warn!(channel:%, session:%, seq = resumed.next_seq, media_ns = resumed.media_ns;
@@ -365,9 +372,9 @@ fn check_space(path: &Path, options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn lock(dir: &Path) -> Result<File> {
+fn lock(dir: &Path, wait: Duration) -> Result<File> {
     let file = File::open(dir).at(dir)?;
-    let deadline = Instant::now() + LOCK_WAIT;
+    let deadline = Instant::now() + wait;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
