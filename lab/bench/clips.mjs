@@ -29,12 +29,12 @@ export function constantRateClip() {
   ]);
 }
 
-/** 1080p30 at 6 Mbit/s as OBS sends it (B-frames, 2 s key frames), with detail that moves. */
+/** 1080p30 at 6 Mbit/s without B-frames, key frames every 2 s, with detail that moves. */
 export function programmeClip(seconds) {
   return make(`programme-1080p30-${seconds}s.flv`, [
     ...['-f', 'lavfi', '-i', `testsrc2=size=1920x1080:rate=30,noise=alls=8:allf=t`],
     ...['-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000'],
-    ...['-c:v', 'libx264', '-preset', 'veryfast', '-g', '60', '-keyint_min', '60', '-sc_threshold', '0', '-bf', '2'],
+    ...['-c:v', 'libx264', '-preset', 'veryfast', '-g', '60', '-keyint_min', '60', '-sc_threshold', '0', '-bf', '0'],
     ...['-b:v', '6M', '-maxrate', '6M', '-bufsize', '6M', '-pix_fmt', 'yuv420p', '-c:a', 'aac', '-b:a', '128k', '-ac', '2'],
     ...['-t', String(seconds), '-f', 'flv'],
   ]);
