@@ -371,3 +371,91 @@ impl ChunkStream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_all(bytes: &[u8]) -> Vec<Message> {
+        let mut reader = Reader::new(Limits::default());
+        let mut input = BytesMut::from(bytes);
+        let mut messages = Vec::new();
+        while let Some(message) = reader.read(&mut input).unwrap() {
+            messages.push(message);
+        }
+        assert!(input.is_empty());
+        assert_eq!(reader.received(), bytes.len() as u64);
+        messages
+    }
+
+    fn times(bytes: &[u8]) -> Vec<u32> {
+        read_all(bytes).iter().map(|message| message.timestamp_ms).collect()
+    }
+
+    #[test]
+    fn the_example_of_the_specification() {
+        // Section 5.3.2.1: four audio messages of 32 bytes, 20 ms apart.
+        let mut bytes = vec![3, 0, 3, 0xe8, 0, 0, 32, 8, 0x39, 0x30, 0, 0];
+        bytes.extend([1; 32]);
+        bytes.extend([0x83, 0, 0, 20]);
+        bytes.extend([2; 32]);
+        for payload in [[3; 32], [4; 32]] {
+            bytes.push(0xc3);
+            bytes.extend(payload);
+        }
+        let messages = read_all(&bytes);
+        let times: Vec<_> = messages.iter().map(|message| message.timestamp_ms).collect();
+        assert_eq!(times, [1000, 1020, 1040, 1060]);
+        assert!(messages.iter().all(|message| message.message_stream == 12_345));
+        assert_eq!(messages[3].payload, [4; 32][..]);
+    }
+
+    #[test]
+    fn format_3_after_format_0_repeats_a_small_timestamp_only() {
+        // ffmpeg: the timestamp of the first message is also the delta of the second.
+        assert_eq!(times(&[3, 0, 0, 23, 0, 0, 1, 8, 1, 0, 0, 0, 9, 0xc3, 9]), [23, 46]);
+        // librtmp: a message of the same time as the one before.
+        assert_eq!(times(&[3, 1, 0, 0, 0, 0, 1, 8, 1, 0, 0, 0, 9, 0xc3, 9]), [65_536, 65_536]);
+    }
+
+    #[test]
+    fn a_stream_may_begin_with_format_1() {
+        let messages = read_all(&[0x43, 0, 0, 40, 0, 0, 1, 8, 7]);
+        assert_eq!((messages[0].timestamp_ms, messages[0].message_stream), (40, 0));
+    }
+
+    #[test]
+    fn ids_in_three_notations() {
+        for (basic, id) in
+            [(&[5][..], 5), (&[0, 0], 64), (&[0, 255], 319), (&[1, 0, 1], 320), (&[1, 255, 255], 65_599)]
+        {
+            let bytes = [basic, &[0, 0, 0, 0, 0, 1, 8, 1, 0, 0, 0, 7]].concat();
+            assert_eq!(read_all(&bytes)[0].chunk_stream, id);
+        }
+        // The same one in two notations.
+        let bytes = [&[0, 6, 0, 0, 9, 0, 0, 1, 8, 1, 0, 0, 0, 7][..], &[0x81, 6, 0, 0, 0, 1, 7]].concat();
+        assert_eq!(times(&bytes), [9, 10]);
+    }
+
+    #[test]
+    fn a_payload_is_held_in_a_buffer_of_its_size() {
+        let mut reader = Reader::new(Limits::default());
+        reader.allow_media(true);
+        let mut input = BytesMut::from(&[4, 0, 0, 0, 0x7f, 0, 0, 9, 1, 0, 0, 0, 1, 2, 3][..]);
+        assert_eq!(reader.read(&mut input), Ok(None));
+        // Eight megabytes are announced, three bytes came.
+        assert_eq!(reader.assembling, FIRST_RESERVE);
+    }
+
+    #[test]
+    fn finished_messages_do_not_count() {
+        let mut reader = Reader::new(Limits::default());
+        let mut input = BytesMut::new();
+        for _ in 0..10_000 {
+            input.extend_from_slice(&[4, 0, 0, 0, 0, 0, 100, 9, 1, 0, 0, 0]);
+            input.extend_from_slice(&[0; 100]);
+            assert!(reader.read(&mut input).unwrap().is_some());
+            assert_eq!(reader.assembling, 0);
+        }
+    }
+}

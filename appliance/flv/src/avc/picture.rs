@@ -1,5 +1,6 @@
 //! Telling I, P and B pictures apart, without decoding them.
 
+use super::sps::Unescaped;
 use super::{Error, NalUnits, nal};
 use crate::bits::Bits;
 
@@ -11,8 +12,8 @@ pub enum PictureType {
     B,
 }
 
-/// Enough for two Exp-Golomb codes of 31 bits each, and the bytes that prevent start codes in them.
-const SLICE_HEAD_LEN: usize = 24;
+/// Enough for two Exp-Golomb codes of 63 bits each.
+const SLICE_HEAD_LEN: usize = 16;
 
 /// The type of the picture in a frame of length-prefixed NAL units; `None` when it holds no slice.
 ///
@@ -36,9 +37,9 @@ fn slice_type(unit: &[u8]) -> Option<PictureType> {
     if !matches!(head & 0x1f, nal::SLICE | nal::PARTITION_A | nal::IDR_SLICE) {
         return None;
     }
-    let head = rest.get(..SLICE_HEAD_LEN).unwrap_or(rest);
-    let head = super::sps::unescape(head);
-    let mut bits = Bits::new(&head);
+    let mut plain = [0; SLICE_HEAD_LEN];
+    let len = plain.iter_mut().zip(Unescaped::new(rest)).map(|(to, from)| *to = from).count();
+    let mut bits = Bits::new(plain.get(..len).unwrap_or(&plain));
     let _first_macroblock = bits.ue()?;
     // ITU-T H.264, table 7-6: 5 to 9 say the same for all slices of the picture.
     match bits.ue()? {

@@ -63,7 +63,7 @@ impl Sps {
         if head & 0x1f != super::nal::SPS {
             return Err(Error::UnitType(head & 0x1f));
         }
-        let body = unescape(body.get(..MAX_SPS_LEN).unwrap_or(body));
+        let body: Vec<_> = Unescaped::new(body.get(..MAX_SPS_LEN).unwrap_or(body)).collect();
         let mut bits = Bits::new(&body);
         let mut sps = Self::required(&mut bits)?;
         let _ = sps.vui(&mut bits);
@@ -326,17 +326,93 @@ fn skip_hrd(bits: &mut Bits<'_>) -> Option<()> {
     Some(())
 }
 
-/// Takes out the bytes that keep start codes from appearing in a NAL unit (7.4.1.1).
-pub(super) fn unescape(bytes: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut zeros = 0;
-    for &byte in bytes {
-        if zeros >= 2 && byte == 3 {
-            zeros = 0;
-            continue;
-        }
-        zeros = if byte == 0 { zeros + 1 } else { 0 };
-        plain.push(byte);
+/// A NAL unit's bytes without those that keep start codes from appearing in it (7.4.1.1).
+pub(super) struct Unescaped<'a> {
+    bytes: std::slice::Iter<'a, u8>,
+    zeros: usize,
+}
+
+impl<'a> Unescaped<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes: bytes.iter(), zeros: 0 }
     }
-    plain
+}
+
+impl Iterator for Unescaped<'_> {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        let mut byte = *self.bytes.next()?;
+        if self.zeros >= 2 && byte == 3 {
+            self.zeros = 0;
+            byte = *self.bytes.next()?;
+        }
+        self.zeros = if byte == 0 { self.zeros + 1 } else { 0 };
+        Some(byte)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(hex: &str) -> Result<Sps, Error> {
+        let digits: Vec<_> =
+            hex.chars().map(|digit| u8::try_from(digit.to_digit(16).unwrap()).unwrap()).collect();
+        let bytes: Vec<_> = digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+        Sps::parse(&bytes)
+    }
+
+    /// `ffmpeg -f lavfi -i testsrc2=s=SIZE:r=RATE -c:v libx264 -preset ultrafast` (5.1) with the options named.
+    #[test]
+    fn what_x264_writes() {
+        // -profile:v baseline
+        let sps = parse("6742c01fda014016ec0440000003004000000f03c60ca8").unwrap();
+        assert_eq!((sps.width, sps.height, sps.codec_string().as_str()), (1280, 720, "avc1.42c01f"));
+        assert_eq!((sps.frame_rate(), sps.nominal_frame_rate()), (None, Some((30, 1))));
+        assert_eq!((sps.max_reorder_frames(), sps.sample_aspect_ratio), (Some(0), Some((1, 1))));
+        // A size that is no multiple of 16: cropped.
+        let sps = parse("6742c01eda0360f79bc044000003000400000300c83c58ba80").unwrap();
+        assert_eq!((sps.width, sps.height, sps.nominal_frame_rate()), (854, 480, Some((25, 1))));
+        // -x264-params force-cfr=1:bframes=3:b-pyramid=none
+        let sps = parse("674d4028e980f0044fcb808800001f480007530478c189c0").unwrap();
+        assert_eq!((sps.width, sps.height, sps.frame_rate()), (1920, 1080, Some((30_000, 1_001))));
+        assert_eq!(sps.max_reorder_frames(), Some(1));
+        // force-cfr=1:nal-hrd=cbr: hypothetical reference decoder parameters before the restrictions.
+        let sps = parse("6742c01fda0280bfe5c044000003000400000301e392000c3500186b934a01e30654").unwrap();
+        assert_eq!((sps.width, sps.height, sps.frame_rate()), (640, 360, Some((60, 1))));
+        // interlaced=1:force-cfr=1
+        let sps = parse("674d4028f403c0227ef011000003000100000300329f162ea0").unwrap();
+        assert_eq!((sps.width, sps.height, sps.frame_rate()), (1920, 1080, Some((25, 1))));
+        assert!(sps.interlaced);
+        // -pix_fmt yuv422p10le
+        let sps = parse("677a001eb6cb405017fc4e0220000003002000000781e2c5d4").unwrap();
+        assert_eq!((sps.width, sps.height, sps.chroma_format, sps.bit_depth), (640, 360, 2, 10));
+        // -pix_fmt yuv444p
+        let sps = parse("67f4001e919680a42fe3e7c044000003000400000300f03c58ba80").unwrap();
+        assert_eq!((sps.width, sps.height, sps.chroma_format, sps.bit_depth), (642, 362, 3, 8));
+        // -vf setsar=64/45
+        let sps = parse("6742c01eda02d049bff0040002d1000003000100000300320f162ea0").unwrap();
+        assert_eq!((sps.width, sps.height, sps.sample_aspect_ratio), (720, 576, Some((64, 45))));
+        // cqm=jvt:8x8dct=1
+        let sps = parse("6764001eacb405017fcb8088000003000800000301e078b175").unwrap();
+        assert_eq!((sps.width, sps.height, sps.profile), (640, 360, 100));
+    }
+
+    #[test]
+    fn a_cut_behind_the_size_only_loses_the_rest() {
+        let sps = parse("6742c01eda0360f79b").unwrap();
+        assert_eq!((sps.width, sps.height, sps.nominal_frame_rate()), (854, 480, None));
+        assert_eq!(sps.max_reorder_frames(), Some(0));
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        assert_eq!(parse("68ee"), Err(Error::UnitType(8)));
+        assert_eq!(parse(""), Err(Error::Malformed("its head")));
+        assert_eq!(parse("6742c0"), Err(Error::Malformed("its header")));
+        assert_eq!(parse("6742c01eda0360"), Err(Error::Malformed("the picture size")));
+        // One macroblock, all of whose width is cropped.
+        assert_eq!(parse("6742c01edff13e"), Err(Error::Size { width: 0, height: 16 }));
+    }
 }
