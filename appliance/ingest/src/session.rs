@@ -229,8 +229,8 @@ impl<'a> Session<'a> {
         if silent >= idle {
             return Err(Ending::Idle(idle));
         }
-        if silent >= idle / 2 {
-            // A publisher that only pauses answers.
+        if silent >= (idle / 2).saturating_sub(TICK) {
+            // A publisher that only pauses answers; early enough for the next tick to see it.
             let ms = self.started.elapsed().as_millis();
             self.wire.rtmp.ping(u32::try_from(ms).unwrap_or_default())?;
         }

@@ -44,8 +44,11 @@ pub struct Gop {
     latest: Headers,
     /// The headers that were in force at the key frame.
     at_key: Headers,
-    /// Starts with the key frame; empty before the first one and after the group grew too long.
+    /// Starts with the key frame, or, before the first one, with the stream. Empty after the group grew too long.
     tags: Vec<Tag>,
+    has_key_frame: bool,
+    /// No worker has joined yet: what comes before the first key frame is kept for it.
+    early: bool,
     bytes: usize,
     limit: usize,
     overflowed: bool,
@@ -59,6 +62,8 @@ impl Gop {
             latest: Headers::default(),
             at_key: Headers::default(),
             tags: Vec::new(),
+            has_key_frame: false,
+            early: true,
             bytes: 0,
             limit,
             overflowed: false,
@@ -81,12 +86,13 @@ impl Gop {
             Class::KeyFrame => {
                 self.forget();
                 self.overflowed = false;
+                self.has_key_frame = true;
                 self.at_key = self.latest.clone();
             }
+            Class::DeltaFrame if !self.has_key_frame => return,
             Class::DeltaFrame | Class::Audio | Class::Data => {}
         }
-        let starts = class == Class::KeyFrame;
-        if !starts && self.tags.is_empty() {
+        if !(self.has_key_frame || self.early && !self.overflowed && class == Class::Audio) {
             return;
         }
         self.bytes += tag.data.len();
@@ -101,7 +107,7 @@ impl Gop {
     /// Headers, then the group: what leads to where the stream is now. Headers carry the time stamp of what
     /// follows them, so that the replay does not seem to start at 0.
     pub fn replay(&self) -> impl Iterator<Item = Tag> {
-        let headers = if self.tags.is_empty() { &self.latest } else { &self.at_key };
+        let headers = if self.has_key_frame { &self.at_key } else { &self.latest };
         let timestamp_ms = self.tags.first().map(|key_frame| key_frame.timestamp_ms);
         headers
             .iter()
@@ -123,7 +129,16 @@ impl Gop {
     /// Whether the replay brings the stream's video up to now, so that its next frame can follow.
     #[must_use]
     pub fn holds_key_frame(&self) -> bool {
-        !self.tags.is_empty()
+        self.has_key_frame
+    }
+
+    /// A worker has taken the replay. From now on sound that belongs to no group of pictures is not kept: the next worker
+    /// would get it late.
+    pub fn joined(&mut self) {
+        self.early = false;
+        if !self.has_key_frame {
+            self.forget();
+        }
     }
 
     /// Whether the current group grew too long to be kept.
@@ -140,6 +155,7 @@ impl Gop {
 
     fn forget(&mut self) {
         self.tags.clear();
+        self.has_key_frame = false;
         self.bytes = 0;
     }
 }
@@ -187,6 +203,7 @@ mod tests {
     #[test]
     fn a_key_frame_starts_over() {
         let mut gop = started(100);
+        gop.joined();
         take(&mut gop, Class::Audio, 5, "early");
         assert_eq!(texts(&gop), ["meta", "avc", "aac"]);
         assert!(!gop.holds_key_frame());
@@ -197,6 +214,19 @@ mod tests {
         let expected = [(30, "meta"), (30, "avc"), (30, "aac"), (30, "k2"), (31, "a2")];
         assert_eq!(replayed(&gop), expected.map(|(at, text)| (at, text.to_owned())));
         assert_eq!(gop.bytes(), 4);
+    }
+
+    #[test]
+    fn sound_before_the_first_key_frame_waits_for_the_first_worker() {
+        let mut gop = started(100);
+        take(&mut gop, Class::Audio, 5, "a1");
+        take(&mut gop, Class::DeltaFrame, 6, "d");
+        take(&mut gop, Class::Audio, 7, "a2");
+        assert_eq!(texts(&gop), ["meta", "avc", "aac", "a1", "a2"]);
+        assert!(!gop.holds_key_frame());
+        gop.joined();
+        take(&mut gop, Class::Audio, 8, "a3");
+        assert_eq!(texts(&gop), ["meta", "avc", "aac"]);
     }
 
     #[test]

@@ -265,6 +265,7 @@ impl Handover {
         }
         log::info!(session:% = self.facts.session, worker = self.facts.worker,
             replayed_bytes = self.gop.bytes(); "worker connected");
+        self.gop.joined();
         self.link = Link::Connected { stream, since: Instant::now() };
     }
 
