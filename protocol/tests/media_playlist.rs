@@ -92,7 +92,6 @@ fn a_live_window() {
          #EXTINF:2.000000,\n\
          {S0}/720p/1.m4s\n\
          #EXT-X-PROGRAM-DATE-TIME:2025-11-22T15:40:04.000Z\n\
-         {}\
          #EXTINF:2.000000,\n\
          {S0}/720p/2.m4s\n\
          #EXT-X-PROGRAM-DATE-TIME:2025-11-22T15:40:06.000Z\n\
@@ -108,7 +107,6 @@ fn a_live_window() {
          #EXT-X-PART:DURATION=0.333333,URI=\"{S0}/720p/5.1.m4s\"\n\
          #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{S0}/720p/5.2.m4s\"\n\
          #EXT-X-RENDITION-REPORT:URI=\"audio.m3u8\",LAST-MSN=5,LAST-PART=1\n",
-        six_parts(2),
         six_parts(3),
         six_parts(4),
     );
@@ -150,6 +148,22 @@ fn the_hint_moves_to_the_next_segment_and_is_gone_when_nothing_is_expected() {
     assert!(text.ends_with(&format!("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{S0}/720p/4.0.m4s\"\n")), "{text}");
     media.hint = None;
     assert!(!render_media(&media, &LOW_LATENCY).contains("PRELOAD-HINT"));
+}
+
+#[test]
+fn a_growing_segment_that_is_as_long_as_the_one_before_gets_no_more_parts() {
+    for (count, expected) in [(5, "4.5"), (6, "5.0")] {
+        let text = render_media(&media(vec![segment(3), growing(4, count)]), &LOW_LATENCY);
+        assert!(text.ends_with(&format!("URI=\"{S0}/720p/{expected}.m4s\"\n")), "{count} parts: {text}");
+    }
+    let text = render_media(&media(vec![growing(0, 6)]), &LOW_LATENCY);
+    assert!(text.contains("/1.0.m4s"), "the first one is as long as the target: {text}");
+}
+
+#[test]
+fn the_announced_part_counts_as_an_entry_with_parts() {
+    let text = render_media(&media((0..5).map(segment).collect()), &LOW_LATENCY);
+    assert!(text.contains("/3.0.m4s") && !text.contains("/2.0.m4s"), "{text}");
 }
 
 #[test]

@@ -17,6 +17,12 @@ const SKIP_TARGETS: u64 = 6;
 const HOLD_BACK_TARGETS: u64 = 3;
 /// Parts are listed this many target durations from the end (6.2.2); further back players load whole segments.
 const PART_TARGETS: u64 = 3;
+/// And of so many entries at most, the growing or the announced one included: what strict readers make of the above
+/// (hls-parser), since segments may be shorter than the target.
+const PART_ENTRIES: usize = 3;
+/// A growing segment that lacks less than this to the length of the one before is complete but for its EXTINF: the
+/// next part starts the next segment. More than the AAC frame (up to 46 ms) by which audio segments differ.
+const NEARLY_NS: u64 = 50_000_000;
 /// A longer run of missing sequence numbers than this is not bridged by [`bridge`]: each one costs a line of
 /// text, and nobody waits through a minute of nothing.
 pub const MAX_BRIDGED: u64 = 30;
@@ -209,6 +215,13 @@ fn write_media(out: &mut String, media: &Media, options: &Options) -> fmt::Resul
         writeln!(out, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}")?;
     }
 
+    let hint = media.hint.filter(|_| low_latency.is_some() && !media.ended).and_then(|session| {
+        let (msn, part) = next_part(&segments, target_ns)?;
+        Some(uri::part(session, &media.rendition, msn, part))
+    });
+    let announced = hint.is_some() && segments.last().is_some_and(|last| last.finished.is_some());
+    let entries = segments.len() + usize::from(announced);
+
     let mut end_ns = 0_u64;
     let mut map = None;
     for (index, segment) in segments.iter().enumerate() {
@@ -216,8 +229,9 @@ fn write_media(out: &mut String, media: &Media, options: &Options) -> fmt::Resul
         if index < skipped {
             continue;
         }
-        let with_parts =
-            low_latency.is_some() && total_ns.saturating_sub(end_ns) < target_ns.saturating_mul(PART_TARGETS);
+        let with_parts = low_latency.is_some()
+            && index + PART_ENTRIES >= entries
+            && total_ns.saturating_sub(end_ns) < target_ns.saturating_mul(PART_TARGETS);
         // Players know the tags of the segments that a delta skips; the map is said again, which is harmless.
         write_segment(out, media, segment, index == 0, with_parts, &mut map)?;
     }
@@ -226,7 +240,9 @@ fn write_media(out: &mut String, media: &Media, options: &Options) -> fmt::Resul
         return writeln!(out, "#EXT-X-ENDLIST");
     }
     if low_latency.is_some() {
-        write_hint(out, media, segments.last().copied())?;
+        if let Some(uri) = hint {
+            writeln!(out, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{uri}\"")?;
+        }
         for report in &media.reports {
             write!(
                 out,
@@ -318,14 +334,15 @@ fn write_segment(
     Ok(())
 }
 
-fn write_hint(out: &mut String, media: &Media, last: Option<&Segment>) -> fmt::Result {
-    let (Some(session), Some(last)) = (media.hint, last) else {
-        return Ok(());
-    };
-    let (msn, part) = match last.finished {
-        Some(_) => (last.msn.saturating_add(1), 0),
-        None => (last.msn, last.parts.len()),
-    };
-    let uri = uri::part(session, &media.rendition, msn, part);
-    writeln!(out, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{uri}\"")
+/// Which part comes next, as far as can be told.
+fn next_part(segments: &[&Segment], target_ns: u64) -> Option<(u64, usize)> {
+    let last = segments.last()?;
+    // The worker says that a segment is over when it sees the next one's key frame, a frame later.
+    let whole_ns = segments
+        .iter()
+        .rev()
+        .find_map(|segment| segment.finished.filter(|_| !segment.gap && segment.session == last.session))
+        .map_or(target_ns, |finished| finished.duration_ns);
+    let is_over = last.finished.is_some() || last.duration_ns().saturating_add(NEARLY_NS) >= whole_ns;
+    Some(if is_over { (last.msn.saturating_add(1), 0) } else { (last.msn, last.parts.len()) })
 }
