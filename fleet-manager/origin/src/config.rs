@@ -246,9 +246,14 @@ mod tests {
 
     #[test]
     fn values_out_of_range_name_their_key() {
-        let config: Config =
-            toml_text(&format!("{LEAST}[playlist]\npart_hold_back_percent = 150\n")).unwrap();
-        assert_eq!(config.validate().unwrap_err().0, "playlist.part_hold_back_percent");
+        for (more, key) in [
+            ("[playlist]\npart_hold_back_percent = 150\n", "playlist.part_hold_back_percent"),
+            ("[limits]\nchannels = 0\n", "limits.channels"),
+            ("[limits]\nsegment_bytes = 1\n", "limits.segment_bytes"),
+        ] {
+            let error = toml_text(&format!("{LEAST}{more}")).unwrap_err().to_string();
+            assert!(error.contains(key), "{error}");
+        }
     }
 
     fn toml_text(text: &str) -> Result<Config, nodi_daemon::config::Error> {

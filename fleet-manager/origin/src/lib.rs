@@ -110,8 +110,7 @@ impl Origin {
             idle_timeout: Duration::from_secs(config.public.idle_timeout_s.max(1)),
             shutdown: shutdown.clone(),
         });
-        let (threads, public_address, public_tls) =
-            start_public(&config.public, &public, shutdown, &mut tasks)?;
+        let public_side = start_public(&config.public, &public, shutdown, &mut tasks)?;
 
         let metrics_address = match config.metrics.listen {
             None => None,
@@ -150,7 +149,14 @@ impl Origin {
         let router = push::router(Arc::new(push::Context { registry, authority, settings, metrics }));
         tasks.spawn(serve::push::serve(push_listener, push_tls, router, max_connections, shutdown.clone()));
 
-        Ok(Self { push, public: public_address, public_tls, metrics: metrics_address, tasks, threads })
+        Ok(Self {
+            push,
+            public: public_side.address,
+            public_tls: public_side.tls_address,
+            metrics: metrics_address,
+            tasks,
+            threads: public_side.threads,
+        })
     }
 
     /// Returns when everything has ended after a stop was asked for.
@@ -169,12 +175,19 @@ impl Origin {
     }
 }
 
+/// The public listeners, running.
+struct PublicSide {
+    threads: Vec<JoinHandle<()>>,
+    address: SocketAddr,
+    tls_address: Option<SocketAddr>,
+}
+
 fn start_public(
     config: &config::Public,
     public: &Arc<Public>,
     shutdown: &Shutdown,
     tasks: &mut JoinSet<()>,
-) -> Result<(Vec<JoinHandle<()>>, SocketAddr, Option<SocketAddr>), Error> {
+) -> Result<PublicSide, Error> {
     let count = match config.threads {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         count => count,
@@ -212,7 +225,7 @@ fn start_public(
         .map(|(index, sockets)| serve::public::spawn(index, Arc::clone(public), sockets))
         .collect::<io::Result<Vec<_>>>()
         .map_err(Error::Thread)?;
-    Ok((threads, address, tls_address))
+    Ok(PublicSide { threads, address, tls_address })
 }
 
 fn bind(what: &'static str, address: SocketAddr) -> Result<(std::net::TcpListener, SocketAddr), Error> {

@@ -175,19 +175,16 @@ impl Channel {
             }
             let mut end = 0_u64;
             for (index, part) in segment.parts.iter().enumerate() {
-                if part.len == 0 || part.offset != end {
-                    return bad(&format!("part {index} is empty or does not follow the one before it"));
+                if part.len == 0 || part.offset < end {
+                    return bad(&format!("part {index} is empty or overlaps the one before it"));
                 }
-                end = end.saturating_add(part.len);
+                end = part.offset.saturating_add(part.len);
             }
             if let Some(finished) = segment.finished.filter(|_| !segment.gap) {
-                end = end.max(finished.len);
-                if !segment.parts.is_empty() && end != finished.len {
-                    return bad("its parts do not add up to its length");
+                if finished.len == 0 || finished.len < end {
+                    return bad("it is empty or shorter than its parts, and not a gap");
                 }
-                if finished.len == 0 {
-                    return bad("it is empty and not a gap");
-                }
+                end = finished.len;
             }
             if end > self.settings.limits.segment_bytes {
                 return Err(Error::TooLarge(self.settings.limits.segment_bytes));
