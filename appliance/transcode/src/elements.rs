@@ -211,8 +211,9 @@ fn found_kind(spec: &glib::ParamSpec) -> Option<Kind> {
     if let Some(spec) = spec.downcast_ref::<glib::ParamSpecString>() {
         return Some(Kind::String { default: spec.default_value().map(str::to_owned).unwrap_or_default() });
     }
-    let spec = spec.downcast_ref::<glib::ParamSpecEnum>()?;
+    // The type of the property's values; a `ParamSpecEnum` would name its own.
     let class = glib::EnumClass::with_type(spec.value_type())?;
+    let spec = spec.downcast_ref::<glib::ParamSpecEnum>()?;
     let values = class.values().iter().map(|value| (value.nick().to_owned(), value.value())).collect();
     let default = spec.default_value_as_i32();
     Some(Kind::Enum { values, default })
@@ -238,6 +239,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn every_kind_of_property_is_read() {
+        gst::init().unwrap();
+        let element = gst::ElementFactory::make("x264enc").build().unwrap();
+        let kind = |name| found_kind(&element.find_property(name).unwrap());
+        assert!(matches!(kind("me"), Some(Kind::Enum { default: 1, .. })), "{:?}", kind("me"));
+        assert!(matches!(kind("aud"), Some(Kind::Bool { default: true })));
+        assert!(matches!(kind("ref"), Some(Kind::Uint { min: 1, max: 16, default: 3 })));
+        assert!(matches!(kind("min-force-key-unit-interval"), Some(Kind::Uint64 { .. })));
+        assert!(matches!(kind("option-string"), Some(Kind::String { .. })));
     }
 
     #[test]

@@ -80,14 +80,13 @@ impl FrameRate {
     /// rate has a frame at every boundary too.
     #[must_use]
     pub fn frames_per_segment(self, target: Duration) -> u64 {
-        let pairs = (target.as_secs_f64() * self.fps() / 2.0).round();
         #[allow(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "a segment of configured length (seconds) at up to 60 frames a second"
         )]
-        let pairs = pairs.max(1.0) as u64;
-        pairs * 2
+        let frames = (target.as_secs_f64() * self.fps()).round().max(1.0) as u64;
+        frames.next_multiple_of(2)
     }
 }
 

@@ -29,12 +29,15 @@ pub struct Plan {
 /// room to be good.
 pub const VBV_MS: u32 = 1000;
 
-/// Raw frames waiting before each encoder. One is being filled while one is being encoded; more only
-/// adds latency.
-const RAW_FRAMES: u32 = 2;
+/// Raw frames that may wait before each software encoder: what rides out the bursts of other programs, and bounds what
+/// they cost in latency. The queues of all rungs hold the same frames.
+pub(crate) const RAW_FRAMES: u32 = 8;
+
+/// The same in video memory, where encoders have a clock of their own and surfaces are few.
+pub(crate) const RAW_SURFACES: u32 = 3;
 
 /// Surfaces that Jetson's decoder needs beyond its own: the frames in the rungs' queues and encoders.
-const SURFACES_PER_RUNG: u32 = RAW_FRAMES + 2;
+const SURFACES_PER_RUNG: u32 = RAW_SURFACES + 2;
 
 /// What `num-extra-surfaces` takes at most.
 const MOST_EXTRA_SURFACES: u32 = 24;
@@ -72,7 +75,7 @@ impl Plan {
         for rung in &self.ladder.rungs {
             let name = &rung.name;
             text.push('\n');
-            line(&mut text, &format!("raw. ! {}", queue(name.as_str())));
+            line(&mut text, &format!("raw. ! {}", queue(name.as_str(), RAW_FRAMES)));
             if (rung.width, rung.height) != (self.source.picture.width, self.source.picture.height) {
                 line(&mut text, "! videoscale method=bilinear add-borders=false");
             } else {
@@ -133,7 +136,7 @@ impl Plan {
         line(&mut text, "! tee name=raw allow-not-linked=true");
         for rung in &self.ladder.rungs {
             text.push('\n');
-            line(&mut text, &format!("raw. ! {}", queue(rung.name.as_str())));
+            line(&mut text, &format!("raw. ! {}", queue(rung.name.as_str(), RAW_SURFACES)));
             let mut scaler = "! nvvidconv".to_owned();
             // 1 is bilinear.
             set("nvvidconv", "interpolation-method", "1", &mut scaler);
@@ -224,8 +227,8 @@ fn line(text: &mut String, line: &str) {
     text.push('\n');
 }
 
-fn queue(name: &str) -> String {
-    format!("queue name=queue-{name} max-size-buffers={RAW_FRAMES} max-size-bytes=0 max-size-time=0")
+fn queue(name: &str, frames: u32) -> String {
+    format!("queue name=queue-{name} max-size-buffers={frames} max-size-bytes=0 max-size-time=0")
 }
 
 /// What is taken out is bounded by the queues before it: the sink hands over each sample at once.

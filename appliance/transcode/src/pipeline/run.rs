@@ -58,8 +58,10 @@ pub enum Output {
     },
     /// A JPEG.
     Thumbnail(Bytes),
-    /// A picture was dropped before the encoders.
-    Dropped,
+    /// A picture was dropped before the encoder of one rung, or before all.
+    Dropped {
+        rung: Option<usize>,
+    },
 }
 
 /// One encoded picture.
@@ -196,8 +198,8 @@ impl Controls {
         }
     }
 
-    /// Forgets key frames that are past.
-    fn key_done(&self, index: u64) {
+    /// Forgets key frames before `index`.
+    fn keys_done(&self, index: u64) {
         if let Keys::At(keys) = &mut *lock(&self.keys) {
             *keys = keys.split_off(&index);
         }
@@ -246,7 +248,7 @@ impl Running {
         set_codec_data(&source, config);
         grid_probe(&pipeline, plan, &controls, sink)?;
         for (number, rung) in plan.ladder.rungs.iter().enumerate() {
-            rung_probe(&pipeline, plan, number, rung.name.as_str(), &controls)?;
+            rung_probe(&pipeline, plan, number, rung.name.as_str(), &controls, sink)?;
             let out = appsink(&pipeline, &format!("out-{}", rung.name))?;
             encoded_to(&out, number, &controls, sink);
         }
@@ -480,7 +482,7 @@ fn grid_probe(
         let key = controls.is_key(index);
         if controls.live && !key && index != first && controls.lag(pts) > DROP_ABOVE {
             // Whether anybody listens is noticed where frames are handed over.
-            let _ = sink(Output::Dropped);
+            let _ = sink(Output::Dropped { rung: None });
             return LEAVE_OUT;
         }
         if key {
@@ -490,7 +492,7 @@ fn grid_probe(
                     rung.half_from.fetch_min(index, Ordering::AcqRel);
                 }
             }
-            controls.key_done(index);
+            controls.keys_done(index);
         }
         // Not on the first picture: it is a key frame anyway, and x264enc 1.22 would then ignore every later request.
         if by_event && key && index != first {
@@ -509,10 +511,14 @@ fn rung_probe(
     number: usize,
     name: &str,
     controls: &Arc<Controls>,
+    sink: &Sink,
 ) -> Result<(), Error> {
-    let queue = pad(&element(pipeline, &format!("queue-{name}"))?, "sink")?;
-    let shared = Arc::clone(controls);
-    queue.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+    let queue = element(pipeline, &format!("queue-{name}"))?;
+    let entry = pad(&queue, "sink")?;
+    let (shared, sink) = (Arc::clone(controls), Arc::clone(sink));
+    let most: u32 = queue.property("max-size-buffers");
+    let queue = queue.downgrade();
+    entry.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         let (Some(rung), Some(pts)) =
             (shared.rungs.get(number), info.buffer().and_then(|buffer| buffer.pts()))
         else {
@@ -524,6 +530,12 @@ fn rung_probe(
         let index = shared.rate.index_at(pts.nseconds());
         let odd = index.wrapping_sub(shared.first().unwrap_or(0)) % 2 == 1;
         if odd && index >= rung.half_from.load(Ordering::Acquire) {
+            return LEAVE_OUT;
+        }
+        // A rung that is too slow loses pictures; waiting for it would hold up the others. Key frames are waited for.
+        let waiting = || queue.upgrade().map_or(0, |queue| queue.property::<u32>("current-level-buffers"));
+        if shared.live && waiting() >= most && !shared.is_key(index) {
+            let _ = sink(Output::Dropped { rung: Some(number) });
             return LEAVE_OUT;
         }
         gst::PadProbeReturn::Ok

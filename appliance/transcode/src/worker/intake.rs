@@ -20,7 +20,7 @@ use super::{Error, Stop};
 use crate::backend::{self, Backend, Detected};
 use crate::capacity::Costs;
 use crate::capacity::calibrate;
-use crate::config::{BackendChoice, Config, Pace, PresetChoice};
+use crate::config::{BackendChoice, Config, Pace};
 use crate::cut::{AudioFrame, AudioTrack, Boundaries, CutConfig, VideoCodec, VideoTrack};
 use crate::pipeline::run::{Compressed, Sink};
 use crate::pipeline::{self, AudioEncoder, Running};
@@ -49,8 +49,13 @@ const ENCODED_AUDIO: [u8; 2] = [0x11, 0x90];
 const USUAL_AUDIO_BITRATE: u32 = 160_000;
 
 /// Works until the input ends or `stop` is asked.
-pub(super) fn run(config: &Config, tags: &Tags, stop: &Stop) -> Result<(), Error> {
-    let detected = backend::detect(config.backend)?;
+pub(super) fn run(
+    config: &Config,
+    detected: Detected,
+    costs: Option<Costs>,
+    tags: &Tags,
+    stop: &Stop,
+) -> Result<(), Error> {
     let Some((facts, live, first)) = session(config, tags, stop)? else { return Ok(()) };
     match &detected {
         Detected::Jetson(_) => log::info!(backend = "jetson"; "encoding in hardware"),
@@ -62,7 +67,8 @@ pub(super) fn run(config: &Config, tags: &Tags, stop: &Stop) -> Result<(), Error
     let (sender, writer) = writer::spawn(config, facts, &detected, live).map_err(Error::Thread)?;
     let mut intake = Intake {
         config,
-        costs: None,
+        // A file may take as long as it takes.
+        costs: costs.filter(|_| live),
         live,
         timeline: Timeline::default(),
         headers: Headers::default(),
@@ -86,6 +92,20 @@ pub(super) fn run(config: &Config, tags: &Tags, stop: &Stop) -> Result<(), Error
     match (written, worked) {
         (Err(error), _) | (Ok(()), Err(Ended::Failed(error))) => Err(error),
         (Ok(()), Ok(()) | Err(Ended::Writer)) => Ok(()),
+    }
+}
+
+/// What this machine carries; measured if that is not known yet and matters.
+pub(super) fn costs(config: &Config, detected: &Detected) -> Option<Costs> {
+    if config.pace == Pace::File || matches!(detected, Detected::Jetson(_)) {
+        return None;
+    }
+    match calibrate::costs(&config.state) {
+        Ok(costs) => Some(costs),
+        Err(error) => {
+            log::warn!(error:%; "no calibration: taking the ladder as it is");
+            None
+        }
     }
 }
 
@@ -396,17 +416,14 @@ impl Intake<'_> {
         };
         let video = self.headers.video.clone();
         let planned = match &video {
-            Some((_, stream)) => {
-                self.calibrate();
-                Some(plan::video(
-                    self.config,
-                    &gate,
-                    &self.headers,
-                    stream,
-                    &self.detected,
-                    self.costs.as_ref(),
-                ))
-            }
+            Some((_, stream)) => Some(plan::video(
+                self.config,
+                &gate,
+                &self.headers,
+                stream,
+                &self.detected,
+                self.costs.as_ref(),
+            )),
             None => None,
         };
         let mut planned = planned;
@@ -429,18 +446,6 @@ impl Intake<'_> {
             self.media(media)?;
         }
         Ok(())
-    }
-
-    fn calibrate(&mut self) {
-        let software = matches!(self.detected, Detected::Software { .. });
-        let asked = self.config.preset == PresetChoice::Auto || self.live;
-        if !software || !self.live || !asked || self.costs.is_some() {
-            return;
-        }
-        match calibrate::costs(&self.config.state) {
-            Ok(costs) => self.costs = Some(costs),
-            Err(error) => log::warn!(error:%; "no calibration: taking the ladder as it is"),
-        }
     }
 
     /// Whether the source becomes a rung; then those of its size are not encoded.

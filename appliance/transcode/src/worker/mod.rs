@@ -93,6 +93,9 @@ impl Stop {
 /// See [`Error`]; each has its exit code.
 pub fn run(config: &Config, input: impl Read + Send + 'static, stop: &Stop) -> Result<(), Error> {
     gstreamer::init()?;
+    let detected = backend::detect(config.backend)?;
+    // Before anything is read: what comes in while the machine is measured would be late for its whole session.
+    let costs = intake::costs(config, &detected);
     let tags = reader::spawn(input).map_err(Error::Thread)?;
-    intake::run(config, &tags, stop)
+    intake::run(config, detected, costs, &tags, stop)
 }

@@ -27,8 +27,6 @@ pub(super) struct Report {
     overload: Overload,
     /// Of the newest frame that came out.
     pub(super) lag: Duration,
-    /// Pictures dropped before all encoders.
-    pub(super) dropped: u64,
     last: Option<(Instant, u64)>,
 }
 
@@ -39,6 +37,7 @@ struct Rung {
     height: u32,
     state: RungState,
     passthrough: bool,
+    dropped: u64,
     /// Frames and bytes at the last report.
     last: (u64, u64),
 }
@@ -61,7 +60,6 @@ impl Report {
             warnings: Vec::new(),
             overload: Overload::None,
             lag: Duration::ZERO,
-            dropped: 0,
             last: None,
         };
         if let Detected::Software { instead } = detected {
@@ -89,6 +87,7 @@ impl Report {
             height: track.height,
             state: RungState::Active,
             passthrough: true,
+            dropped: 0,
             last: (0, 0),
         });
         let rungs = epoch.rungs.iter().map(|rung| Rung {
@@ -97,6 +96,7 @@ impl Report {
             height: rung.height,
             state: if rung.half_rate { RungState::HalfRate } else { RungState::Active },
             passthrough: false,
+            dropped: 0,
             last: (0, 0),
         });
         self.rungs = source.chain(rungs).collect();
@@ -126,6 +126,13 @@ impl Report {
         if behind {
             let text = "encoding is behind: pictures are dropped so that latency stays".to_owned();
             self.raise("behind", text, Some(SHOWN / 10));
+        }
+    }
+
+    /// A picture was left out of `name`, or of all encoded rungs.
+    pub(super) fn dropped(&mut self, name: Option<&RenditionName>) {
+        for rung in self.rungs.iter_mut().filter(|rung| !rung.passthrough) {
+            rung.dropped += u64::from(name.is_none_or(|name| rung.name == *name));
         }
     }
 
@@ -190,7 +197,6 @@ impl Report {
         let per_second = |count: u64| if elapsed > 0.0 { count as f64 / elapsed } else { 0.0 };
         let before = self.last.map_or(0, |(_, media)| media);
         let speed = per_second(media_ns.saturating_sub(before)) / 1e9;
-        let dropped = self.dropped;
         let rungs = self.rungs.iter_mut().map(|rung| {
             let counted =
                 stats.and_then(|stats| stats.rungs.iter().find(|counted| counted.name == rung.name));
@@ -207,7 +213,7 @@ impl Report {
                 fps: per_second(frames.saturating_sub(last_frames)),
                 bitrate,
                 frames,
-                dropped: if rung.passthrough { 0 } else { dropped },
+                dropped: rung.dropped,
                 unexpected_key_frames: counted.map_or(0, |counted| counted.unexpected_key_frames),
                 missed_key_frames: counted.map_or(0, |counted| counted.missed_key_frames),
             }

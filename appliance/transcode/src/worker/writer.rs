@@ -191,9 +191,10 @@ impl Writer {
                 }
                 Ok(())
             }
-            Message::Output(Output::Dropped) => {
+            Message::Output(Output::Dropped { rung }) => {
                 let now = self.now();
-                self.report.dropped += 1;
+                let name = rung.and_then(|rung| Some(&self.tracks.as_ref()?.epoch.rungs.get(rung)?.name));
+                self.report.dropped(name);
                 if let Some(tracks) = &mut self.tracks {
                     tracks.monitor.dropped(now);
                 }
@@ -277,6 +278,13 @@ impl Writer {
         if !complete && !now && held.len() < MOST_HELD {
             return Ok(());
         }
+        if tracks.epoch.controls.is_some()
+            && tracks.configs.iter().all(Option::is_none)
+            && tracks.epoch.source.is_none()
+        {
+            // Nothing was decoded yet, or ever.
+            return Ok(());
+        }
         let mut video: Vec<VideoTrack> = tracks.epoch.source.iter().cloned().collect();
         for (rung, config) in tracks.epoch.rungs.iter().zip(&tracks.configs) {
             let Some(config) = config else {
@@ -295,8 +303,7 @@ impl Writer {
                     .unwrap_or(u32::MAX),
             });
         }
-        if video.is_empty() && (tracks.epoch.audio.is_none() || tracks.epoch.controls.is_some()) {
-            // Nothing was decoded yet, or ever.
+        if video.is_empty() && tracks.epoch.audio.is_none() {
             return Ok(());
         }
         let description =

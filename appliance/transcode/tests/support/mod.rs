@@ -2,11 +2,12 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use nodi_flv::tag::{self, Header};
@@ -53,7 +54,6 @@ pub(crate) struct Session {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Packet {
     pub(crate) pts: f64,
-    pub(crate) duration: f64,
     pub(crate) key: bool,
 }
 
@@ -63,7 +63,14 @@ ladder = [
     { name = "180p", height = 180, bitrate = 250000 },
 ]
 preset = "ultrafast"
+pace = "file"
 "#;
+
+/// The same for live input. What the machine carries is measured once for all tests.
+pub(crate) fn live_ladder() -> String {
+    let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join("state");
+    LADDER.replace("pace = \"file\"", &format!("pace = \"live\"\nstate = {state:?}"))
+}
 
 impl Bench {
     pub(crate) fn new() -> Self {
@@ -75,11 +82,7 @@ impl Bench {
     }
 
     pub(crate) fn config_text(&self, more: &str) -> String {
-        format!(
-            "spool = {:?}\nstate = {:?}\nmin_free_bytes = 0\n{more}",
-            self.spool(),
-            self.dir.path().join("state")
-        )
+        format!("spool = {:?}\nmin_free_bytes = 0\n{more}", self.spool(),)
     }
 
     pub(crate) fn config(&self, more: &str) -> PathBuf {
@@ -289,15 +292,11 @@ impl Session {
     }
 
     pub(crate) fn packets(&self, name: &str) -> Vec<Packet> {
-        self.probe(name, "packet=pts_time,duration_time,flags")
+        self.probe(name, "packet=pts_time,flags")
             .iter()
             .map(|line| {
                 let fields: Vec<&str> = line.split(',').collect();
-                Packet {
-                    pts: fields[0].parse().unwrap(),
-                    duration: fields[1].parse().unwrap(),
-                    key: fields[2].starts_with('K'),
-                }
+                Packet { pts: fields[0].parse().unwrap(), key: fields[1].starts_with('K') }
             })
             .collect()
     }
@@ -360,6 +359,46 @@ pub(crate) fn write(tags: &[Tag]) -> Bytes {
         tag::write_tag(tag, &mut out).unwrap();
     }
     out.freeze()
+}
+
+/// Gives each tag when its time has come, as a live publisher does.
+pub(crate) struct Paced {
+    started: Option<Instant>,
+    pieces: VecDeque<(Duration, Bytes)>,
+    rest: Bytes,
+}
+
+impl Paced {
+    pub(crate) fn new(flv: &Bytes) -> Self {
+        let mut pieces = VecDeque::new();
+        edit(flv, |tags| {
+            for tag in tags {
+                let mut piece = BytesMut::new();
+                tag::write_tag(tag, &mut piece).unwrap();
+                pieces.push_back((Duration::from_millis(u64::from(tag.timestamp_ms)), piece.freeze()));
+            }
+        });
+        Self { started: None, pieces, rest: write(&[]) }
+    }
+}
+
+impl Read for Paced {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let started = *self.started.get_or_insert_with(Instant::now);
+        if self.rest.is_empty() {
+            let Some((due, piece)) = self.pieces.pop_front() else { return Ok(0) };
+            std::thread::sleep((started + due).saturating_duration_since(Instant::now()));
+            self.rest = piece;
+        }
+        let len = self.rest.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&self.rest.split_to(len));
+        Ok(len)
+    }
+}
+
+/// `flv` as ingest hands it over: led by the session's facts.
+pub(crate) fn live(flv: &Bytes, worker: u32) -> Bytes {
+    edit(flv, |tags| tags.insert(0, facts(worker).to_tag()))
 }
 
 pub(crate) fn facts(worker: u32) -> SessionFacts {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::ffi::CString;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
 
 use glib::translate::{FromGlib, FromGlibPtrNone, IntoGlib};
 use gst::prelude::*;
@@ -17,6 +18,10 @@ use nodi_transcode::elements::{Kind, Property, Table};
 
 /// Makes the encoder fail to open, as it does where the board has none.
 pub(crate) static ENCODER_FAILS: AtomicBool = AtomicBool::new(false);
+
+/// How long encoders that make more than [`SLOW_ABOVE`] bit/s take for a picture, in ms.
+pub(crate) static SLOW_MS: AtomicU64 = AtomicU64::new(0);
+pub(crate) const SLOW_ABOVE: u32 = 500_000;
 
 /// How often any encoder was asked for an IDR picture by signal.
 pub(crate) static FORCED: AtomicU64 = AtomicU64::new(0);
@@ -225,6 +230,10 @@ mod imp {
                 (kind, direction),
                 (1 | 3, gst::PadDirection::Src) | (2 | 4, gst::PadDirection::Sink)
             );
+            if caps.is_any() {
+                // What is not linked yet could be anything.
+                return Some(filter.cloned().unwrap_or_else(gst::Caps::new_any));
+            }
             let mut other = gst::Caps::new_empty();
             {
                 let other = other.get_mut().unwrap();
@@ -388,6 +397,14 @@ mod imp {
             sink.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
                 let ignored = info.event().is_some_and(|event| gst_video::ForceKeyUnitEvent::is(event));
                 if ignored { gst::PadProbeReturn::Handled } else { gst::PadProbeReturn::Ok }
+            });
+            let bin = self.obj().downgrade();
+            sink.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+                let slow = bin.upgrade().is_some_and(|bin| bin.property::<u32>("bitrate") > SLOW_ABOVE);
+                if slow {
+                    std::thread::sleep(Duration::from_millis(SLOW_MS.load(Ordering::Relaxed)));
+                }
+                gst::PadProbeReturn::Ok
             });
         }
 
