@@ -130,7 +130,10 @@ async fn a_worker_that_was_killed_goes_on_after_a_discontinuity() {
     assert!(recorder.holds(&written));
     let entries = recorder.described("720p");
     let shape: Vec<_> = entries.iter().map(|s| (s.msn, s.init, s.discontinuity, s.gap)).collect();
-    assert_eq!(shape, [(0, 0, false, false), (1, 0, false, false), (2, 1, true, false), (3, 1, false, false)]);
+    assert_eq!(
+        shape,
+        [(0, 0, false, false), (1, 0, false, false), (2, 1, true, false), (3, 1, false, false)]
+    );
     assert_eq!(entries[1].finished.unwrap().duration_ns, 200_000_000, "what its parts add up to");
     assert_eq!(recorder.lock().faults, Vec::<String>::new());
     assert_eq!(recorder.lock().inits.len(), 4);

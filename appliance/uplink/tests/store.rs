@@ -111,7 +111,8 @@ fn directory(path: &Path, more: &str) -> String {
 
 /// Addresses that a playlist names, relative to the channel.
 fn named(text: &str) -> Vec<String> {
-    let map = text.lines().filter_map(|line| line.split_once("URI=\"")?.1.split_once('"').map(|(uri, _)| uri));
+    let map =
+        text.lines().filter_map(|line| line.split_once("URI=\"")?.1.split_once('"').map(|(uri, _)| uri));
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     map.chain(lines).map(str::to_owned).collect()
 }
@@ -195,7 +196,8 @@ async fn a_bucket_gets_objects_before_the_playlists_that_name_them() {
 
     // In the order of the requests: what a playlist could name was there before.
     let requests = log.requests.lock().unwrap().clone();
-    let done: Vec<_> = requests.iter().filter(|request| request.method == "PUT" && request.status == 200).collect();
+    let done: Vec<_> =
+        requests.iter().filter(|request| request.method == "PUT" && request.status == 200).collect();
     let mut there = BTreeSet::new();
     for request in &done {
         let base = "/live/hls/nodi/";

@@ -62,6 +62,10 @@ pub(super) struct Lane {
     init: tokio::sync::Mutex<()>,
 }
 
+/// Unanswered uploads of a rendition's live segments. The connection takes bytes long before the origin has them:
+/// this is what bounds them. One that is answered while the next one is sent is the normal case.
+const UNANSWERED: usize = 2;
+
 /// An unanswered upload.
 pub(super) struct Put {
     pub control: Control,
@@ -326,7 +330,10 @@ impl Sender {
             feed.mark_unchanged();
             let draining = lane.shared.shutdown.is_asked();
             self.follow_current(draining);
-            if self.current.is_none() {
+            if self.current.is_none() && self.puts.len() >= UNANSWERED && !draining {
+                let lag_ns = u64::try_from(lane.lag().as_nanos()).unwrap_or(u64::MAX);
+                lane.shared.governor.report(lane.priority, lag_ns);
+            } else if self.current.is_none() {
                 match self.next().filter(|_| !draining) {
                     Some(seq) => {
                         let answer = self.start(seq).await?;

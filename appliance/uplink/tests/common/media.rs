@@ -19,25 +19,15 @@ pub struct Rung {
 }
 
 pub fn video(name: &str, bandwidth: u32, part_bytes: usize) -> Rung {
-    let track = Track::Video {
-        codecs: "avc1.64001f".into(),
-        width: 1280,
-        height: 720,
-        frame_rate: (30, 1),
-    };
-    let rendition =
-        Rendition { name: name.parse().unwrap(), track, bandwidth, average_bandwidth: bandwidth };
+    let track = Track::Video { codecs: "avc1.64001f".into(), width: 1280, height: 720, frame_rate: (30, 1) };
+    let rendition = Rendition { name: name.parse().unwrap(), track, bandwidth, average_bandwidth: bandwidth };
     Rung { rendition, part_bytes }
 }
 
 pub fn audio(part_bytes: usize) -> Rung {
     let track = Track::Audio { codecs: "mp4a.40.2".into(), channels: 2, sample_rate: 48_000 };
-    let rendition = Rendition {
-        name: "audio".parse().unwrap(),
-        track,
-        bandwidth: 128_000,
-        average_bandwidth: 128_000,
-    };
+    let rendition =
+        Rendition { name: "audio".parse().unwrap(), track, bandwidth: 128_000, average_bandwidth: 128_000 };
     Rung { rendition, part_bytes }
 }
 
@@ -68,8 +58,7 @@ impl Worker {
         let channel: ChannelId = channel.parse().unwrap();
         let options = Options { min_free_bytes: 0, ..Options::default() };
         let writer = SessionWriter::open(spool, &channel, session, options).unwrap();
-        let (seq, media_ns) =
-            writer.resumed().map_or((0, 0), |resumed| (resumed.next_seq, resumed.media_ns));
+        let (seq, media_ns) = writer.resumed().map_or((0, 0), |resumed| (resumed.next_seq, resumed.media_ns));
         let mut worker = Self {
             writer,
             channel,

@@ -60,7 +60,8 @@ impl Appliance {
 
     /// What ingest writes when a publisher comes.
     pub fn credential(&self, channel: &str, session: SessionId, key: &str) {
-        let text = format!("{{\"channel\":\"{channel}\",\"session\":\"{session}\",\"stream_key\":\"{key}\"}}");
+        let text =
+            format!("{{\"channel\":\"{channel}\",\"session\":\"{session}\",\"stream_key\":\"{key}\"}}");
         std::fs::write(self.path("sessions").join(session.to_string()), text).unwrap();
     }
 
@@ -141,10 +142,11 @@ impl Process {
     }
 
     /// SIGTERM, and the exit code.
-    pub fn terminate(mut self) -> Option<i32> {
+    pub async fn terminate(mut self) -> Option<i32> {
         let pid = self.0.id().to_string();
         assert!(Command::new("kill").arg("-TERM").arg(pid).status().unwrap().success());
-        self.0.wait().unwrap().code()
+        // Elsewhere: the origin that it drains to runs on this thread.
+        tokio::task::spawn_blocking(move || self.0.wait().unwrap().code()).await.unwrap()
     }
 }
 

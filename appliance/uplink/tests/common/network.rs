@@ -1,11 +1,13 @@
 //! A TCP proxy that can be cut, frozen and slowed down.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line {
@@ -14,7 +16,7 @@ pub enum Line {
     Cut,
     /// Nothing passes and nobody is told.
     Frozen,
-    /// Upstream at so many bytes per second.
+    /// Upstream at so many bytes per second, all connections together.
     Slow(u64),
 }
 
@@ -33,9 +35,10 @@ impl Network {
         let address = listener.local_addr().unwrap();
         let line = watch::Sender::new(Line::Up);
         let state = line.subscribe();
+        let busy_until = Arc::new(Mutex::new(Instant::now()));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, origin, state.clone()));
+                tokio::spawn(carry(client, origin, state.clone(), busy_until.clone()));
             }
         });
         Self { address, line }
@@ -46,7 +49,12 @@ impl Network {
     }
 }
 
-async fn carry(client: TcpStream, origin: SocketAddr, mut line: watch::Receiver<Line>) {
+async fn carry(
+    client: TcpStream,
+    origin: SocketAddr,
+    mut line: watch::Receiver<Line>,
+    busy_until: Arc<Mutex<Instant>>,
+) {
     if *line.borrow_and_update() == Line::Cut {
         return;
     }
@@ -61,8 +69,13 @@ async fn carry(client: TcpStream, origin: SocketAddr, mut line: watch::Receiver<
             let Ok(len @ 1..) = client_read.read(&mut buffer).await else { return };
             let now = *up_line.borrow();
             if let Line::Slow(rate) = now {
-                let micros = u64::try_from(len).unwrap() * 1_000_000 / rate;
-                tokio::time::sleep(Duration::from_micros(micros)).await;
+                let time = Duration::from_micros(u64::try_from(len).unwrap() * 1_000_000 / rate);
+                let until = {
+                    let mut busy_until = busy_until.lock().unwrap();
+                    *busy_until = (*busy_until).max(Instant::now()) + time;
+                    *busy_until
+                };
+                tokio::time::sleep_until(until).await;
             }
             thaw(&mut up_line).await;
             if server_write.write_all(&buffer[..len]).await.is_err() {

@@ -5,35 +5,57 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
+use axum::Json;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
-use axum::Json;
 use futures_util::StreamExt as _;
 use nodi_protocol::hls::Segment;
-use nodi_protocol::push::{
-    ChannelState, Claim, Claimed, Held, PlaylistUpdate, Refusal, UPLOAD_OFFSET,
-};
+use nodi_protocol::push::{ChannelState, Claim, Claimed, Held, PlaylistUpdate, Refusal, UPLOAD_OFFSET};
 use nodi_protocol::{RenditionName, SessionId};
 use tokio::net::TcpListener;
 
 /// Something that the origin was sent.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    Claim { session: SessionId, base_msn: u64, renditions: usize },
-    Init { rendition: String, init: u32 },
+    Claim {
+        session: SessionId,
+        base_msn: u64,
+        renditions: usize,
+    },
+    Init {
+        rendition: String,
+        init: u32,
+    },
     /// A PUT of a segment began at this offset.
-    Begin { rendition: String, msn: u64, offset: u64 },
+    Begin {
+        rendition: String,
+        msn: u64,
+        offset: u64,
+    },
     /// Some of its bytes came.
-    Bytes { rendition: String, msn: u64, len: usize },
+    Bytes {
+        rendition: String,
+        msn: u64,
+        len: usize,
+    },
     /// The PUT ended by itself.
-    Complete { rendition: String, msn: u64 },
-    Playlist { rendition: String, segments: Vec<Segment> },
+    Complete {
+        rendition: String,
+        msn: u64,
+    },
+    Playlist {
+        rendition: String,
+        segments: Vec<Segment>,
+    },
     Thumbnail(usize),
-    End { session: SessionId, reason: String },
+    End {
+        session: SessionId,
+        reason: String,
+    },
     Refused(u16),
 }
 
@@ -210,8 +232,12 @@ async fn segment(
     let key = (rendition.clone(), msn);
     {
         let mut inner = recorder.lock();
-        if inner.session != Some(session) {
-            return refuse(StatusCode::NOT_FOUND, "no such session", None, None);
+        match inner.session {
+            Some(current) if current == session => {}
+            Some(newer) if newer > session => {
+                return refuse(StatusCode::CONFLICT, "a newer session owns the channel", Some(newer), None);
+            }
+            _ => return refuse(StatusCode::NOT_FOUND, "no such session", None, None),
         }
         if !inner.inits.keys().any(|(of, _)| *of == rendition) {
             inner.faults.push(format!("segment {msn} of {rendition} came before its init"));
@@ -233,9 +259,10 @@ async fn segment(
         let Ok(chunk) = chunk else { return StatusCode::BAD_REQUEST.into_response() };
         recorder.note(Event::Bytes { rendition: rendition.clone(), msn, len: chunk.len() });
         let mut inner = recorder.lock();
-        if inner.session != Some(session) {
-            let newer = inner.session;
-            return refuse(StatusCode::CONFLICT, "a newer session owns the channel", newer, None);
+        match inner.session {
+            Some(current) if current == session => {}
+            None => return refuse(StatusCode::NOT_FOUND, "no such session", None, None),
+            newer => return refuse(StatusCode::CONFLICT, "a newer session owns the channel", newer, None),
         }
         let held = inner.segments.get_mut(&key).unwrap();
         let skip = held.len().saturating_sub(usize::try_from(at).unwrap()).min(chunk.len());
