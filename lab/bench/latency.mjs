@@ -1,6 +1,7 @@
 // Latency from glass to glass: the wall clock that is burnt in before the encoder, read from the pixels that
 // Chromium shows. Every candidate has the same publisher, the same page and nginx in front.
 
+import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
@@ -15,14 +16,16 @@ const CHANNEL = 'clock';
 
 /** 720p30 as OBS sends it with its fastest settings; `gop` in frames, `sink` what ffmpeg writes to. */
 function publisher(binaries, gop, sink) {
+  const tone = join(scratch, `tone-${Date.now()}`);
+  execFileSync('mkfifo', [tone]);
   const words = [
     ...['-nostdin', '-v', 'error', '-fflags', 'nobuffer', '-f', 'rawvideo', '-pix_fmt', 'yuv420p', '-video_size', '1280x720', '-framerate', '30', '-i', 'pipe:0'],
-    ...['-re', '-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000'],
+    ...['-f', 's16le', '-ar', '48000', '-ac', '1', '-i', tone],
     ...['-map', '0:v', '-map', '1:a', '-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-g', String(gop), '-keyint_min', String(gop), '-sc_threshold', '0'],
     ...['-b:v', '3M', '-maxrate', '3M', '-bufsize', '3M', '-c:a', 'aac', '-b:a', '128k', '-ac', '2', '-flush_packets', '1', ...sink],
   ];
   // ffmpeg is the process itself; the clock ends when nobody reads it.
-  return new Child('publisher', 'bash', ['-c', 'clock=$1; shift; exec ffmpeg "$@" < <(exec "$clock")', 'bash', join(binaries, 'clock-picture'), ...words]);
+  return new Child('publisher', 'bash', ['-c', 'clock=$1; tone=$2; shift 2; exec ffmpeg "$@" < <(exec "$clock" --audio "$tone")', 'bash', join(binaries, 'clock-picture'), tone, ...words]);
 }
 
 async function nodi(binaries, partMs) {

@@ -26,6 +26,9 @@ const INTERRUPTED_FOR_MS = 120_000;
 const SETTLE_MS = 1_500;
 /** A pause longer than this ends with a jump to live. */
 const SHORT_PAUSE_MS = 1_000;
+/** Starting later than this behind the target is worth a jump, if so much of the buffer is left then. */
+const WORTH_SKIPPING_S = 0.25;
+const LEFT_AFTER_SKIP_S = 0.3;
 /** What counts as being back at the live edge after seeking forwards. */
 const NEAR_LIVE_S = 1;
 /** Diagnostics keep this many events. */
@@ -289,11 +292,24 @@ export class Player {
   }
 
   #onMoving(now: number): void {
+    if (!this.#framesShown) this.#skipToTarget();
     this.#lastMoveMs = now;
     this.#lastPlayingMs = now;
     this.#hasPlayed = true;
     this.#framesShown = true;
     this.#firstFrameMs ??= now - this.#openedPageMs;
+  }
+
+  /** What loading took is behind the viewer already: with the first frame there is nothing to lose by a jump. */
+  #skipToTarget(): void {
+    const latency = this.#engine?.latency() ?? null;
+    const target = this.targetLatency;
+    if (latency === null || target === null) return;
+    const late = latency - target;
+    if (late > WORTH_SKIPPING_S && this.buffered - late > LEFT_AFTER_SKIP_S) {
+      this.#settle();
+      this.video.currentTime += late;
+    }
   }
 
   #keepPace(now: number): void {

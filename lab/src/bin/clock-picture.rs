@@ -3,8 +3,13 @@
 //!
 //! The code: two rows of 16 blocks of 32 pixels, 32 pixels from the top left corner, most significant bit first:
 //! milliseconds since the Unix epoch modulo 2^24, then a check sum. `fleet-manager/web/test/probe.mjs` reads it.
+//!
+//! With `--audio` a tone that belongs to the picture, for a second pipe: an encoder that gets sound from
+//! elsewhere holds the picture back until the sound has caught up.
 
+use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -20,6 +25,8 @@ const COLUMNS: usize = 16;
 /// Video black and white (BT.709, limited range).
 const BLACK: u8 = 16;
 const WHITE: u8 = 235;
+const SAMPLE_RATE: u64 = 48_000;
+const AUDIO_PERIOD: Duration = Duration::from_millis(10);
 /// Keeps a picture without a code from passing for one.
 const SALT: u8 = 0x5a;
 
@@ -31,6 +38,9 @@ struct Cli {
     /// Ends after this many seconds; never otherwise
     #[arg(long)]
     seconds: Option<u32>,
+    /// Writes the tone into this named pipe: 48 kHz, one channel, signed 16 bits, little-endian
+    #[arg(long, value_name = "PIPE")]
+    audio: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -52,6 +62,10 @@ fn run(cli: &Cli) -> std::io::Result<()> {
     let mut frame = vec![128; LUMA + 2 * CHROMA];
     let interval = Duration::from_secs(1) / cli.fps.max(1);
     let start = Instant::now();
+    if let Some(pipe) = cli.audio.clone() {
+        // Ends with the process, or with its reader.
+        std::thread::spawn(move || play_tone(&pipe, start));
+    }
     let frames = cli.seconds.map_or(u32::MAX, |seconds| seconds.saturating_mul(cli.fps));
     for number in 0..frames {
         let due = start + interval * number;
@@ -62,6 +76,25 @@ fn run(cli: &Cli) -> std::io::Result<()> {
         out.write_all(&frame)?;
     }
     Ok(())
+}
+
+/// Every sample since `start`, also those before the reader opened the pipe: picture and tone stay together.
+fn play_tone(pipe: &Path, start: Instant) -> std::io::Result<()> {
+    let mut out = OpenOptions::new().write(true).open(pipe)?;
+    let mut played: u64 = 0;
+    let mut block = Vec::new();
+    loop {
+        let due = u64::try_from(start.elapsed().as_micros()).unwrap_or(0) * SAMPLE_RATE / 1_000_000;
+        block.clear();
+        for sample in played..due {
+            let phase = std::f32::consts::TAU * 440.0 * (sample % SAMPLE_RATE) as f32 / SAMPLE_RATE as f32;
+            #[allow(clippy::cast_possible_truncation, reason = "a fifth of full scale")]
+            block.extend_from_slice(&((phase.sin() * 6_500.0) as i16).to_le_bytes());
+        }
+        played = due;
+        out.write_all(&block)?;
+        std::thread::sleep(AUDIO_PERIOD);
+    }
 }
 
 fn unix_ms() -> u64 {

@@ -40,7 +40,8 @@ function config(): Partial<HlsConfig> {
     maxBufferHole: 0.2,
     liveDurationInfinity: true,
     // Start in the middle of the usual ladder and correct within a segment.
-    abrEwmaDefaultEstimate: 4_000_000,
+    abrEwmaDefaultEstimate: 6_000_000,
+    abrEwmaDefaultEstimateMax: 6_000_000,
     testBandwidth: false,
     capLevelToPlayerSize: true,
     // A viewer's choice stands; a level that failed is tried again after a while.

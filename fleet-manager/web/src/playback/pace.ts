@@ -18,8 +18,12 @@ export interface Pace {
 }
 
 /** Errors below this are left alone once reached, and acted upon above the second: no hunting. */
-const SETTLED_S = 0.04;
-const ACT_S = 0.12;
+const SETTLED_S = 0.02;
+const ACT_S = 0.08;
+/** Share of a new measurement in the smoothed latency: playlists arrive with a jitter of tens of milliseconds. */
+const SMOOTHING = 0.3;
+/** A change as large as this is a seek, not jitter. */
+const SEEK_S = 0.4;
 /** Rate per second of error: half a second behind is gone in about ten seconds. */
 const GAIN = 0.25;
 /** Beyond these it is audible in music; between them and 1 it would take for ever. */
@@ -42,6 +46,7 @@ export class PaceController {
   #room = 0;
   #lastChangeMs = 0;
   #correcting = false;
+  #smooth: number | null = null;
 
   /** Seconds behind the live edge to hold, given the playlist's hold-back. */
   target(holdBack: number): number {
@@ -59,7 +64,9 @@ export class PaceController {
       this.#room = Math.max(0, this.#room - ROOM_TAKEN_BACK_S);
       this.#lastChangeMs = nowMs;
     }
-    const error = latency - this.target(holdBack);
+    const before = this.#smooth;
+    this.#smooth = before === null || Math.abs(latency - before) > SEEK_S ? latency : before + SMOOTHING * (latency - before);
+    const error = this.#smooth - this.target(holdBack);
     if (error > JUMP_S) {
       this.#correcting = false;
       return { rate: 1, jump: true };
