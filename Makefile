@@ -14,7 +14,7 @@ help: ## Show the targets
 
 demo: build web ## The whole platform on this machine, with a test stream: prints the links to open
 	@scripts/setup lab
-	@$(CARGO) run --quiet --locked --package nodi-lab -- up --test-stream --port 8080 --rtmp-port 1935
+	@$(CARGO) run --quiet --locked --package nodi-lab --bin nodi-lab -- up --test-stream --port 8080 --rtmp-port 1935
 
 test: build web ## All tests: Rust, documentation examples, player page, end to end, a short fuzz run
 	@scripts/setup lab test
@@ -37,7 +37,7 @@ advisories: ## Known vulnerabilities in what we depend on (needs the advisory da
 
 bench: ## Our processes beside their peers on this machine, as tables (release build)
 	@scripts/setup build web lab bench
-	scripts/bench
+	lab/bench/run
 
 fuzz: ## Every fuzz target for FUZZ_SECONDS (300)
 	@scripts/setup build
