@@ -92,9 +92,9 @@ impl Reader {
         self.received
     }
 
-    /// Whether large audio and video messages are taken.
-    pub(crate) fn allow_media(&mut self, allowed: bool) {
-        self.only_commands = !allowed;
+    /// From now on large audio and video messages are taken; the peer is no stranger any more.
+    pub(crate) fn allow_media(&mut self) {
+        self.only_commands = false;
     }
 
     /// Applies to the next chunk. `None` when the size is none.
@@ -440,7 +440,7 @@ mod tests {
     #[test]
     fn a_payload_is_held_in_a_buffer_of_its_size() {
         let mut reader = Reader::new(Limits::default());
-        reader.allow_media(true);
+        reader.allow_media();
         let mut input = BytesMut::from(&[4, 0, 0, 0, 0x7f, 0, 0, 9, 1, 0, 0, 0, 1, 2, 3][..]);
         assert_eq!(reader.read(&mut input), Ok(None));
         // Eight megabytes are announced, three bytes came.

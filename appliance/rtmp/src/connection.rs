@@ -241,7 +241,7 @@ impl Connection {
     pub fn accept_publish(&mut self) -> Result<(), Error> {
         let State::Asking { stream } = self.state else { return Ok(()) };
         self.state = State::Publishing { stream };
-        self.reader.allow_media(true);
+        self.reader.allow_media();
         self.writer.stream_begin(stream)?;
         self.writer.on_status(stream, Level::Status, code::PUBLISH_START, "Publishing started.")
     }
@@ -265,7 +265,6 @@ impl Connection {
     pub fn end_publish(&mut self, code: &str, description: &str) -> Result<(), Error> {
         let State::Publishing { stream } = self.state else { return Ok(()) };
         self.state = State::Over;
-        self.reader.allow_media(false);
         self.aggregate = None;
         let level = if code == code::UNPUBLISH_SUCCESS { Level::Status } else { Level::Error };
         self.writer.on_status(stream, level, code, description)
@@ -490,7 +489,6 @@ impl Connection {
     fn unpublish(&mut self, reason: UnpublishReason) -> Result<Option<Event>, Failure> {
         let Some(stream) = self.publishing() else { return Ok(None) };
         self.state = State::Connected;
-        self.reader.allow_media(false);
         self.writer.on_status(stream, Level::Status, code::UNPUBLISH_SUCCESS, "Publishing ended.")?;
         Ok(Some(Event::Unpublish(reason)))
     }
