@@ -27,14 +27,7 @@ export interface Facts {
 }
 
 export type Phase =
-  | 'connecting'
-  | 'offline'
-  | 'starting'
-  | 'live'
-  | 'paused'
-  | 'buffering'
-  | 'reconnecting'
-  | 'ended';
+  'connecting' | 'offline' | 'starting' | 'live' | 'paused' | 'buffering' | 'reconnecting' | 'ended';
 
 export interface Words {
   readonly title: string;
@@ -85,7 +78,8 @@ export function wordsFor(phase: Phase, status: StatusAnswer | null): Words | nul
 
 function reconnectingDetail(status: StatusAnswer | null): string {
   if (status === 'unreachable') return 'The connection to the stream is down. Playback goes on by itself.';
-  if (status?.state === 'reconnecting') return 'The streamer’s connection dropped. Playback goes on by itself.';
+  if (status?.state === 'reconnecting')
+    return 'The streamer’s connection dropped. Playback goes on by itself.';
   return 'Playback goes on by itself.';
 }
 

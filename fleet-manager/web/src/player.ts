@@ -2,7 +2,7 @@
 // play, watches that playback moves, and asks the origin for the channel's state when it does not.
 
 import { addressOf, type ChannelAddress } from './address';
-import { delayMs, IDLE_MS, INTERRUPTED_MS } from './backoff';
+import { ChannelWatch } from './channel-watch';
 import type { Engine, EngineEvents } from './playback/engine';
 import { HlsEngine, hlsIsSupported } from './playback/hls-engine';
 import { NativeEngine, nativeIsSupported } from './playback/native-engine';
@@ -10,7 +10,7 @@ import { playlistNames } from './playback/ladder';
 import { PaceController } from './playback/pace';
 import { HICCUP_MS, phaseOf, type Media, type Phase } from './phase';
 import type { Choice, Rung } from './quality';
-import { fetchStatus, type StatusAnswer } from './status';
+import type { StatusAnswer } from './status';
 
 const TICK_MS = 250;
 /** Playback that has not moved for this long is waiting for data. */
@@ -46,13 +46,9 @@ export class Player {
   readonly #changed: () => void;
   readonly #preferNative: boolean;
   readonly #pace = new PaceController();
+  readonly #watch: ChannelWatch;
   #engine: Engine | null = null;
   #choice: Choice;
-  #status: StatusAnswer | null = null;
-  #statusTimer: ReturnType<typeof setTimeout> | null = null;
-  #statusAttempt = 0;
-  #statusInFlight = false;
-  #liveSinceMs: number | null = null;
   #waitingSinceMs = performance.now();
   #lastTime = -1;
   #lastMoveMs = Number.NEGATIVE_INFINITY;
@@ -68,10 +64,17 @@ export class Player {
   readonly #openedPageMs = performance.now();
   readonly #notes: Note[] = [];
 
-  constructor(video: HTMLVideoElement, channel: string, choice: Choice, preferNative: boolean, changed: () => void) {
+  constructor(
+    video: HTMLVideoElement,
+    channel: string,
+    choice: Choice,
+    preferNative: boolean,
+    changed: () => void,
+  ) {
     this.video = video;
     this.channel = channel;
     this.#address = addressOf(channel);
+    this.#watch = new ChannelWatch(this.#address.status, (answer) => this.#onStatus(answer));
     this.#choice = choice;
     this.#preferNative = preferNative;
     this.#changed = changed;
@@ -96,13 +99,13 @@ export class Player {
     return phaseOf({
       media: this.#media(now),
       waitingMs: now - this.#waitingSinceMs,
-      status: this.#status,
+      status: this.#watch.status,
       hasPlayed: this.#hasPlayed,
     });
   }
 
   get status(): StatusAnswer | null {
-    return this.#status;
+    return this.#watch.status;
   }
 
   get choice(): Choice {
@@ -239,7 +242,9 @@ export class Player {
       this.#note('this browser plays neither Media Source Extensions nor HLS');
       return;
     }
-    this.#engine = native ? new NativeEngine(video, url, events) : new HlsEngine(video, url, this.#choice, events);
+    this.#engine = native
+      ? new NativeEngine(video, url, events)
+      : new HlsEngine(video, url, this.#choice, events);
     this.#waitingSinceMs = performance.now();
     this.#followLive = true;
     this.#settle();
@@ -276,7 +281,12 @@ export class Player {
   #tick(): void {
     const now = performance.now();
     const time = this.video.currentTime;
-    if (this.#engine !== null && time > this.#lastTime + 0.01 && !this.video.seeking && this.video.readyState >= 2) {
+    if (
+      this.#engine !== null &&
+      time > this.#lastTime + 0.01 &&
+      !this.video.seeking &&
+      this.video.readyState >= 2
+    ) {
       if (this.#lastTime >= 0) this.#onMoving(now);
       this.#lastTime = time;
     } else if (time < this.#lastTime) {
@@ -329,23 +339,19 @@ export class Player {
 
   #supervise(media: Media, now: number): void {
     if (media === 'playing' || media === 'paused') {
-      this.#stopAsking();
+      this.#watch.stop();
       return;
     }
     const waitingMs = now - this.#waitingSinceMs;
-    if (media !== 'stalled' || waitingMs > ASK_AFTER_MS) this.#keepAsking();
-    const status = this.#status;
-    if (status === null || status === 'unreachable') return;
-    const gone = status.state === 'offline' || status.state === 'ended';
-    if (gone && this.#engine !== null && waitingMs > HICCUP_MS) {
+    if (media !== 'stalled' || waitingMs > ASK_AFTER_MS) {
+      this.#watch.keepAsking(now - this.#lastPlayingMs < INTERRUPTED_FOR_MS);
+    }
+    const status = this.#watch.status;
+    if (this.#engine === null || status === null || status === 'unreachable') return;
+    if ((status.state === 'offline' || status.state === 'ended') && waitingMs > HICCUP_MS) {
       this.#note(`closed: the channel is ${status.state}`);
       this.#close();
-    } else if (
-      this.#engine !== null &&
-      waitingMs > REOPEN_AFTER_MS &&
-      this.#liveSinceMs !== null &&
-      now - this.#liveSinceMs > LIVE_FOR_MS
-    ) {
+    } else if (waitingMs > REOPEN_AFTER_MS && this.#watch.liveForMs(now) > LIVE_FOR_MS) {
       this.#reopen('live, but nothing moves');
     } else if (media === 'ended' && status.state === 'live') {
       this.#reopen('the playlist ended, the channel is live');
@@ -354,7 +360,7 @@ export class Player {
 
   #reopen(reason: string): void {
     this.#reopened += 1;
-    this.#liveSinceMs = null;
+    this.#watch.restartLiveTime();
     this.#note(`opened anew: ${reason}`);
     this.#open();
   }
@@ -362,50 +368,18 @@ export class Player {
   #onFailed(reason: string): void {
     this.#note(`failed: ${reason}`);
     this.#close();
-    this.#liveSinceMs = null;
-    this.#status = this.#status === null ? null : 'unreachable';
+    // What failed a moment ago would fail again, and what is known may come from a cache.
+    this.#watch.doubt();
     this.#changed();
-    // Not at once: what failed a moment ago would fail again, and the answer may be a cached one.
-    this.#keepAsking();
-  }
-
-  #keepAsking(): void {
-    if (this.#statusTimer !== null || this.#statusInFlight) return;
-    const interrupted = performance.now() - this.#lastPlayingMs < INTERRUPTED_FOR_MS;
-    const delay = delayMs(this.#statusAttempt, interrupted ? INTERRUPTED_MS : IDLE_MS, Math.random());
-    this.#statusTimer = setTimeout(() => void this.#ask(), delay);
-    this.#statusAttempt += 1;
   }
 
   #askNow(): void {
-    if (this.#statusInFlight || this.#media(performance.now()) === 'playing') return;
-    this.#stopAsking();
-    void this.#ask();
+    if (this.#media(performance.now()) !== 'playing') this.#watch.askNow();
   }
 
-  #stopAsking(): void {
-    if (this.#statusTimer !== null) clearTimeout(this.#statusTimer);
-    this.#statusTimer = null;
-    this.#statusAttempt = 0;
-    this.#liveSinceMs = null;
-  }
-
-  async #ask(): Promise<void> {
-    this.#statusTimer = null;
-    this.#statusInFlight = true;
-    const answer = await fetchStatus(this.#address.status);
-    this.#statusInFlight = false;
-    const now = performance.now();
-    const before = typeof this.#status === 'object' ? this.#status?.state : this.#status;
-    this.#status = answer;
-    if (answer === 'unreachable') {
-      this.#liveSinceMs = null;
-    } else {
-      if (answer.state !== before) this.#statusAttempt = 0;
-      this.#liveSinceMs = answer.state === 'live' ? (this.#liveSinceMs ?? now) : null;
-      const playable = answer.state === 'live' || answer.state === 'reconnecting';
-      if (playable && this.#engine === null) this.#open();
-    }
+  #onStatus(answer: StatusAnswer): void {
+    const playable = answer !== 'unreachable' && (answer.state === 'live' || answer.state === 'reconnecting');
+    if (playable && this.#engine === null) this.#open();
     this.#changed();
   }
 
@@ -415,7 +389,10 @@ export class Player {
     const engine = this.#engine;
     if (engine === null || engine.rungs.length === 0) return;
     try {
-      const response = await fetch(this.#address.multivariant, { signal: AbortSignal.timeout(5_000), cache: 'no-cache' });
+      const response = await fetch(this.#address.multivariant, {
+        signal: AbortSignal.timeout(5_000),
+        cache: 'no-cache',
+      });
       if (!response.ok || this.#engine !== engine) return;
       const names = playlistNames(await response.text());
       const known = engine.rungs.map((rung) => rung.name);

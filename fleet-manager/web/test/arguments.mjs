@@ -12,7 +12,12 @@ export function parseArguments(argv, known) {
     const word = rest.shift();
     const name = word.startsWith('--') ? word.slice(2) : '';
     const kind = known[name];
-    if (kind === undefined) throw new Error(`unknown argument ${word}; known: ${Object.keys(known).map((key) => `--${key}`).join(' ')}`);
+    if (kind === undefined)
+      throw new Error(
+        `unknown argument ${word}; known: ${Object.keys(known)
+          .map((key) => `--${key}`)
+          .join(' ')}`,
+      );
     if (kind === 'flag') {
       values[name] = true;
       continue;
@@ -20,7 +25,8 @@ export function parseArguments(argv, known) {
     const value = rest.shift();
     if (value === undefined) throw new Error(`${word} needs a value`);
     values[name] = kind === 'number' ? Number(value) : value;
-    if (kind === 'number' && !Number.isFinite(values[name])) throw new Error(`${word} needs a number, got ${value}`);
+    if (kind === 'number' && !Number.isFinite(values[name]))
+      throw new Error(`${word} needs a number, got ${value}`);
   }
   return values;
 }

@@ -6,7 +6,12 @@ import { join } from 'node:path';
 
 import { chromium } from 'playwright-core';
 
-const CANDIDATES = [process.env.NODI_CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+const CANDIDATES = [
+  process.env.NODI_CHROMIUM,
+  '/usr/bin/chromium',
+  '/usr/bin/chromium-browser',
+  '/usr/bin/google-chrome',
+];
 
 const FLAGS = [
   '--headless',

@@ -74,12 +74,19 @@ async function switchTo(page, choice) {
       : await until(SWITCH_MS, async () => {
           const now = await read(page);
           // The picture, not only the player's word: the decoded size is what is on the screen.
-          return now.level === choice && (now.height !== height || now.height === before.height) && (await sizeMatches(page, choice));
+          return (
+            now.level === choice &&
+            (now.height !== height || now.height === before.height) &&
+            (await sizeMatches(page, choice))
+          );
         });
   const afterMs = Date.now() - startedAt;
   await sleep(DWELL_MS);
   const now = await read(page);
-  const frames = await page.evaluate((from) => window.__probe.frames.slice(from).map(([wall]) => wall), framesBefore);
+  const frames = await page.evaluate(
+    (from) => window.__probe.frames.slice(from).map(([wall]) => wall),
+    framesBefore,
+  );
   return {
     choice,
     ok: arrived,
@@ -103,7 +110,13 @@ function gaps(times) {
 
 function summary(values) {
   if (values.length === 0) return null;
-  return { n: values.length, p50: quantile(values, 0.5), p95: quantile(values, 0.95), min: quantile(values, 0), max: quantile(values, 1) };
+  return {
+    n: values.length,
+    p50: quantile(values, 0.5),
+    p95: quantile(values, 0.95),
+    min: quantile(values, 0),
+    max: quantile(values, 1),
+  };
 }
 
 const browser = await openBrowser({ phone: options.phone === true });
@@ -113,7 +126,8 @@ try {
   const { page } = browser;
   page.on('pageerror', (error) => errors.push(`page: ${error.message}`));
   page.on('console', (message) => {
-    if (message.type() === 'error') errors.push(`console: ${message.text()} ${message.location().url}`.trim());
+    if (message.type() === 'error')
+      errors.push(`console: ${message.text()} ${message.location().url}`.trim());
   });
   await page.addInitScript(probe, { clock: options.clock ? CLOCK : null });
   const url = new URL(options.url);
@@ -122,10 +136,20 @@ try {
   await until(10_000, () => page.evaluate(() => window.__nodi !== undefined));
 
   const picture = !options['no-picture'];
-  const seen = picture && (await until((options.wait ?? 60) * 1_000, () => page.evaluate(() => window.__nodi.firstFrameMs !== null)));
+  const seen =
+    picture &&
+    (await until((options.wait ?? 60) * 1_000, () =>
+      page.evaluate(() => window.__nodi.firstFrameMs !== null),
+    ));
   const warmUpMs = (options['warm-up'] ?? 0) * 1_000;
   if (seen && warmUpMs > 0) await until(warmUpMs, () => false);
-  const counted = await page.evaluate(() => ({ frame: window.__probe.frames.length, stalls: window.__nodi.stalls, dropped: window.__nodi.dropped, decoded: window.__nodi.decoded, unreadable: window.__probe.unreadable() }));
+  const counted = await page.evaluate(() => ({
+    frame: window.__probe.frames.length,
+    stalls: window.__nodi.stalls,
+    dropped: window.__nodi.dropped,
+    decoded: window.__nodi.decoded,
+    unreadable: window.__probe.unreadable(),
+  }));
   const latencies = [];
   if (seen || !picture) {
     await until((options.seconds ?? 10) * 1_000, async () => {
@@ -136,7 +160,11 @@ try {
   }
   const end = await read(page);
   const { frames, states, unreadable } = await page.evaluate(
-    (from) => ({ frames: window.__probe.frames.slice(from), states: window.__probe.states, unreadable: window.__probe.unreadable() }),
+    (from) => ({
+      frames: window.__probe.frames.slice(from),
+      states: window.__probe.states,
+      unreadable: window.__probe.unreadable(),
+    }),
     counted.frame,
   );
   const walls = frames.map(([wall]) => wall);
@@ -158,7 +186,9 @@ try {
     moving_at_end: walls.length > 0 && now - walls.at(-1) < FREEZE_MS,
     latency_s: summary(latencies),
     target_latency_s: end.targetLatency,
-    ...(options.clock ? { glass_latency_ms: summary(clocked), unreadable_clocks: unreadable - counted.unreadable } : {}),
+    ...(options.clock
+      ? { glass_latency_ms: summary(clocked), unreadable_clocks: unreadable - counted.unreadable }
+      : {}),
     sizes: [...new Set(frames.map(([, , width, height]) => `${width}x${height}`))],
     levels: end.levels,
     states: states.map(([at_ms, state]) => ({ at_ms, state })),

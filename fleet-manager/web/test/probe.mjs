@@ -5,7 +5,16 @@
  * Where `lab`'s clock picture has its code, in its own 1280 × 720 pixels: two rows of 16 square blocks, the
  * most significant bit first: 24 bits of milliseconds since the Unix epoch, 8 bits of check sum.
  */
-export const CLOCK = { width: 1280, height: 720, left: 32, top: 32, block: 32, columns: 16, rows: 2, salt: 0x5a };
+export const CLOCK = {
+  width: 1280,
+  height: 720,
+  left: 32,
+  top: 32,
+  block: 32,
+  columns: 16,
+  rows: 2,
+  salt: 0x5a,
+};
 
 /** Given to `page.addInitScript`: must not refer to anything outside itself. */
 export function probe({ clock }) {
@@ -30,7 +39,9 @@ export function probe({ clock }) {
       const y = Math.floor((Math.floor(bit / clock.columns) + 0.5) * clock.block * scale);
       if (data[(y * width + x) * 4 + 1] > 127) bytes[bit >> 3] |= 0x80 >> (bit & 7);
     }
-    return (bytes[0] ^ bytes[1] ^ bytes[2] ^ clock.salt) === bytes[3] ? (bytes[0] << 16) | (bytes[1] << 8) | bytes[2] : null;
+    return (bytes[0] ^ bytes[1] ^ bytes[2] ^ clock.salt) === bytes[3]
+      ? (bytes[0] << 16) | (bytes[1] << 8) | bytes[2]
+      : null;
   }
 
   function watch(video) {
@@ -56,7 +67,8 @@ export function probe({ clock }) {
       watch(video);
     }
     const state = window.__nodi?.state;
-    if (state !== undefined && states.at(-1)?.[1] !== state) states.push([Math.round(performance.now()), state]);
+    if (state !== undefined && states.at(-1)?.[1] !== state)
+      states.push([Math.round(performance.now()), state]);
   }, 20);
   window.__probe = { frames, states, unreadable: () => unreadable };
 }

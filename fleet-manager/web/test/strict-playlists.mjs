@@ -83,7 +83,10 @@ if (/^https?:/.test(target)) {
   const text = await get(target);
   const multivariant = check(target, text);
   if (multivariant !== null) {
-    const uris = new Set([...multivariant.variants.map((variant) => variant.uri), ...[...text.matchAll(/^#EXT-X-MEDIA:.*URI="([^"]+)"/gm)].map((match) => match[1])]);
+    const uris = new Set([
+      ...multivariant.variants.map((variant) => variant.uri),
+      ...[...text.matchAll(/^#EXT-X-MEDIA:.*URI="([^"]+)"/gm)].map((match) => match[1]),
+    ]);
     const deadline = Date.now() + Number(seconds) * 1_000;
     await Promise.all([...uris].map((uri) => follow(new URL(uri, target).href, deadline)));
   }

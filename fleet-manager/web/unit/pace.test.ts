@@ -42,7 +42,10 @@ describe('PaceController', () => {
   });
 
   it('jumps to live from far behind', () => {
-    expect(new PaceController().next({ latency: 20, holdBack: 1, buffered: 10 }, 0)).toEqual({ rate: 1, jump: true });
+    expect(new PaceController().next({ latency: 20, holdBack: 1, buffered: 10 }, 0)).toEqual({
+      rate: 1,
+      jump: true,
+    });
   });
 
   it('takes more room after a stall and gives it back after a while of calm', () => {

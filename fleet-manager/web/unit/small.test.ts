@@ -16,7 +16,15 @@ describe('addresses', () => {
   });
 
   it('refuse what no channel is called', () => {
-    for (const path of ['/', '/watch/', '/watch/A', '/watch/a%2Fb', '/watch/../x', `/watch/${'a'.repeat(33)}`, '/watch/a/b']) {
+    for (const path of [
+      '/',
+      '/watch/',
+      '/watch/A',
+      '/watch/a%2Fb',
+      '/watch/../x',
+      `/watch/${'a'.repeat(33)}`,
+      '/watch/a/b',
+    ]) {
       expect(channelOf(path), path).toBeNull();
     }
   });
@@ -29,8 +37,14 @@ describe('addresses', () => {
 
 describe('the status', () => {
   it('is read as the origin writes it', () => {
-    expect(parseStatus({ channel: 'nodi', state: 'live', started_unix_ms: 5 })).toEqual({ state: 'live', startedUnixMs: 5 });
-    expect(parseStatus({ channel: 'nodi', state: 'offline', started_unix_ms: null })).toEqual({ state: 'offline', startedUnixMs: null });
+    expect(parseStatus({ channel: 'nodi', state: 'live', started_unix_ms: 5 })).toEqual({
+      state: 'live',
+      startedUnixMs: 5,
+    });
+    expect(parseStatus({ channel: 'nodi', state: 'offline', started_unix_ms: null })).toEqual({
+      state: 'offline',
+      startedUnixMs: null,
+    });
   });
 
   it('is no answer when it is something else', () => {
@@ -71,7 +85,11 @@ describe('preferences', () => {
     for (const text of [null, '', '{', '[]', '3', '{"volume":7,"muted":"no","choice":1}']) {
       expect(parsePreferences(text)).toEqual(first);
     }
-    expect(parsePreferences('{"volume":0.4,"muted":false,"choice":"720p"}')).toEqual({ volume: 0.4, muted: false, choice: '720p' });
+    expect(parsePreferences('{"volume":0.4,"muted":false,"choice":"720p"}')).toEqual({
+      volume: 0.4,
+      muted: false,
+      choice: '720p',
+    });
   });
 });
 
@@ -93,7 +111,8 @@ describe('the ladder in a multivariant playlist', () => {
 describe('the keyboard', () => {
   const calls: string[] = [];
   const actions = new Proxy({} as Actions, {
-    get: (_target, name) => (value?: number) => calls.push(value === undefined ? String(name) : `${String(name)} ${value}`),
+    get: (_target, name) => (value?: number) =>
+      calls.push(value === undefined ? String(name) : `${String(name)} ${value}`),
   });
   const press = (key: string, onControl = false): string[] => {
     calls.length = 0;

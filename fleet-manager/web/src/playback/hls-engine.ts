@@ -1,6 +1,12 @@
 // Playback with hls.js over Media Source Extensions.
 
-import Hls, { type ErrorData, type FragBufferedData, type HlsConfig, type Level, type RetryConfig } from 'hls.js';
+import Hls, {
+  type ErrorData,
+  type FragBufferedData,
+  type HlsConfig,
+  type Level,
+  type RetryConfig,
+} from 'hls.js';
 
 import { AUTO, nameOf, type Choice, type Rung } from '../quality';
 import type { Engine, EngineEvents } from './engine';
@@ -109,7 +115,11 @@ export class HlsEngine implements Engine {
     hls.on(Hls.Events.LEVEL_SWITCHED, () => events.rungsChanged());
     hls.on(Hls.Events.LEVEL_UPDATED, (_event, { details, level }) => {
       // One rendition was given up while the others go on.
-      if (!details.live && hls.levels.length > 1 && hls.levels.some((other) => other.details?.live === true)) {
+      if (
+        !details.live &&
+        hls.levels.length > 1 &&
+        hls.levels.some((other) => other.details?.live === true)
+      ) {
         events.recovered(`rendition ${this.#rungs[level]?.name ?? level} ended`);
         hls.removeLevel(level);
       }

@@ -65,7 +65,10 @@ export class PaceController {
       this.#lastChangeMs = nowMs;
     }
     const before = this.#smooth;
-    this.#smooth = before === null || Math.abs(latency - before) > SEEK_S ? latency : before + SMOOTHING * (latency - before);
+    this.#smooth =
+      before === null || Math.abs(latency - before) > SEEK_S
+        ? latency
+        : before + SMOOTHING * (latency - before);
     const error = this.#smooth - this.target(holdBack);
     if (error > JUMP_S) {
       this.#correcting = false;

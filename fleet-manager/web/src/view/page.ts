@@ -21,7 +21,12 @@ function header(): HTMLElement {
   return element(
     'header',
     { class: 'top' },
-    element('a', { class: 'brand', href: '/', 'aria-label': 'Nodi' }, element('img', { src: logo, alt: '', width: '28', height: '28' }), 'Nodi'),
+    element(
+      'a',
+      { class: 'brand', href: '/', 'aria-label': 'Nodi' },
+      element('img', { src: logo, alt: '', width: '28', height: '28' }),
+      'Nodi',
+    ),
   );
 }
 
@@ -49,8 +54,20 @@ export class Page {
   readonly #unmute = element('button', { type: 'button', class: 'unmute' }, icon('mute'), 'Turn on sound');
   readonly #play = this.#control('Pause', 'pause');
   readonly #mute = this.#control('Mute', 'sound');
-  readonly #volume = element('input', { type: 'range', class: 'volume', min: '0', max: '1', step: '0.01', 'aria-label': 'Volume' });
-  readonly #live = element('button', { type: 'button', class: 'control live' }, element('span', { class: 'dot', 'aria-hidden': 'true' }), 'Live');
+  readonly #volume = element('input', {
+    type: 'range',
+    class: 'volume',
+    min: '0',
+    max: '1',
+    step: '0.01',
+    'aria-label': 'Volume',
+  });
+  readonly #live = element(
+    'button',
+    { type: 'button', class: 'control live' },
+    element('span', { class: 'dot', 'aria-hidden': 'true' }),
+    'Live',
+  );
   readonly #help = this.#control('Keyboard shortcuts', 'help');
   readonly #full = this.#control('Full screen', 'expand');
   readonly #controls: HTMLElement;
@@ -111,12 +128,7 @@ export class Page {
         'main',
         { class: 'watch' },
         this.#stage,
-        element(
-          'div',
-          { class: 'about' },
-          element('h1', {}, channel, this.#badge),
-          this.#numbers,
-        ),
+        element('div', { class: 'about' }, element('h1', {}, channel, this.#badge), this.#numbers),
       ),
     );
     this.#wire();
@@ -128,7 +140,11 @@ export class Page {
   }
 
   #control(label: string, name: IconName): HTMLButtonElement {
-    return element('button', { type: 'button', class: 'control', 'aria-label': label, title: label }, icon(name));
+    return element(
+      'button',
+      { type: 'button', class: 'control', 'aria-label': label, title: label },
+      icon(name),
+    );
   }
 
   #wire(): void {
@@ -179,7 +195,10 @@ export class Page {
   }
 
   #idle(): void {
-    const busy = this.#player.phase !== 'live' || this.#menu.isOpen || this.#controls.querySelector(':focus-visible') !== null;
+    const busy =
+      this.#player.phase !== 'live' ||
+      this.#menu.isOpen ||
+      this.#controls.querySelector(':focus-visible') !== null;
     this.#stage.classList.toggle('idle', !busy);
   }
 
@@ -191,7 +210,8 @@ export class Page {
     const player = this.#player;
     const phase = player.phase;
     const words = wordsFor(phase, player.status);
-    const waits = phase === 'buffering' || phase === 'connecting' || phase === 'starting' || phase === 'reconnecting';
+    const waits =
+      phase === 'buffering' || phase === 'connecting' || phase === 'starting' || phase === 'reconnecting';
     setAttribute(this.#stage, 'data-phase', phase);
     setHidden(this.#overlay, words === null && !waits);
     setHidden(this.#spinner, !waits);

@@ -18,7 +18,13 @@ export class QualityMenu {
     this.#summary = element('span', { class: 'summary' }, 'Auto');
     this.#button = element(
       'button',
-      { type: 'button', class: 'control quality', 'aria-haspopup': 'menu', 'aria-expanded': 'false', 'aria-label': 'Quality' },
+      {
+        type: 'button',
+        class: 'control quality',
+        'aria-haspopup': 'menu',
+        'aria-expanded': 'false',
+        'aria-label': 'Quality',
+      },
       icon('quality'),
       this.#summary,
     );
@@ -44,7 +50,9 @@ export class QualityMenu {
     setHidden(this.#list, false);
     this.#button.setAttribute('aria-expanded', 'true');
     this.render();
-    this.#items().find((item) => item.getAttribute('aria-checked') === 'true')?.focus();
+    this.#items()
+      .find((item) => item.getAttribute('aria-checked') === 'true')
+      ?.focus();
   }
 
   close(): void {
@@ -74,7 +82,13 @@ export class QualityMenu {
   #item(item: MenuItem): HTMLButtonElement {
     const node = element(
       'button',
-      { type: 'button', role: 'menuitemradio', 'aria-checked': String(item.checked), tabindex: '-1', 'data-choice': item.choice },
+      {
+        type: 'button',
+        role: 'menuitemradio',
+        'aria-checked': String(item.checked),
+        tabindex: '-1',
+        'data-choice': item.choice,
+      },
       icon('check'),
       element('span', { class: 'label' }, item.label),
       element('span', { class: 'note' }, item.note),

@@ -63,7 +63,8 @@ export function listenForShortcuts(actions: Actions): void {
     if (target instanceof HTMLElement && target.closest('dialog') !== null) return;
     const onControl =
       target instanceof HTMLElement &&
-      (target.closest('input, textarea, select, [role=menu]') !== null || (event.key === ' ' && target.closest('button, a') !== null));
+      (target.closest('input, textarea, select, [role=menu]') !== null ||
+        (event.key === ' ' && target.closest('button, a') !== null));
     if (runShortcut(event.key, onControl, actions)) event.preventDefault();
   });
 }
