@@ -101,8 +101,10 @@ pub struct Controls {
 struct RungControl {
     gone: AtomicBool,
     halve: AtomicBool,
-    /// From this number on every second picture only.
+    /// From this number on every second picture only, until
     half_from: AtomicU64,
+    /// this one.
+    half_until: AtomicU64,
     /// The encoder is told to start anew before the next picture.
     resync: AtomicBool,
 }
@@ -116,12 +118,32 @@ enum Keys {
     At(BTreeSet<u64>),
 }
 
+impl RungControl {
+    /// Whether only every second picture is encoded at `index`.
+    fn is_half(&self, index: u64) -> bool {
+        (self.half_from.load(Ordering::Acquire)..self.half_until.load(Ordering::Acquire)).contains(&index)
+    }
+
+    /// A segment starts: the rate that was asked for begins.
+    fn segment_starts(&self, index: u64) {
+        match (self.halve.load(Ordering::Acquire), self.is_half(index)) {
+            (true, false) => {
+                self.half_until.store(NONE, Ordering::Release);
+                self.half_from.store(index, Ordering::Release);
+            }
+            (false, true) => self.half_until.store(index, Ordering::Release),
+            (true, true) | (false, false) => {}
+        }
+    }
+}
+
 impl Controls {
     fn new(plan: &Plan, live: bool, follow_source: bool) -> Self {
         let rungs = plan.ladder.rungs.iter().map(|rung| RungControl {
             gone: AtomicBool::new(false),
             halve: AtomicBool::new(rung.half_rate),
             half_from: AtomicU64::new(if rung.half_rate { 0 } else { NONE }),
+            half_until: AtomicU64::new(NONE),
             resync: AtomicBool::new(false),
         });
         Self {
@@ -149,10 +171,10 @@ impl Controls {
         }
     }
 
-    /// Encodes every second picture of `rung` only, from the next segment on.
-    pub fn halve(&self, rung: usize) {
+    /// Encodes every second picture of `rung` only, or all again, from the next segment on.
+    pub fn halve(&self, rung: usize, halve: bool) {
         if let Some(rung) = self.rungs.get(rung) {
-            rung.halve.store(true, Ordering::Release);
+            rung.halve.store(halve, Ordering::Release);
         }
     }
 
@@ -488,9 +510,7 @@ fn grid_probe(
         if key {
             // From a segment's start on, so that all of one segment has one rate.
             for rung in &controls.rungs {
-                if rung.halve.load(Ordering::Acquire) {
-                    rung.half_from.fetch_min(index, Ordering::AcqRel);
-                }
+                rung.segment_starts(index);
             }
             controls.keys_done(index);
         }
@@ -529,7 +549,7 @@ fn rung_probe(
         }
         let index = shared.rate.index_at(pts.nseconds());
         let odd = index.wrapping_sub(shared.first().unwrap_or(0)) % 2 == 1;
-        if odd && index >= rung.half_from.load(Ordering::Acquire) {
+        if odd && rung.is_half(index) {
             return LEAVE_OUT;
         }
         // A rung that is too slow loses pictures; waiting for it would hold up the others. Key frames are waited for.
@@ -556,7 +576,7 @@ fn rung_probe(
         };
         let index = shared.rate.index_at(pts.nseconds());
         // An encoder that counts frames meets the grid only half as often once every second one is missing.
-        let halved = !started_half && index >= rung.half_from.load(Ordering::Acquire);
+        let halved = !started_half && rung.is_half(index);
         let first = shared.first() == Some(index);
         if (rung.resync.load(Ordering::Acquire) || halved || first) && shared.is_key(index) {
             rung.resync.store(false, Ordering::Release);
@@ -620,11 +640,11 @@ fn encoded_to(out: &gst_app::AppSink, rung: usize, controls: &Arc<Controls>, sin
             }
         };
         let index = controls.rate.index_at(time);
-        let half_from = controls.rungs.get(rung).map_or(NONE, |rung| rung.half_from.load(Ordering::Acquire));
+        let half = controls.rungs.get(rung).is_some_and(|rung| rung.is_half(index));
         let encoded = Encoded {
             rung,
             index: index.saturating_sub(controls.first().unwrap_or(0)),
-            duration: if index >= half_from { 2 } else { 1 },
+            duration: if half { 2 } else { 1 },
             keyframe,
             config,
             data,

@@ -115,6 +115,14 @@ impl Report {
         self.raise("overload", format!("encoding falls behind: {name} at half its frame rate"), None);
     }
 
+    pub(super) fn restored(&mut self, name: &RenditionName) {
+        self.set_state(name, RungState::Active);
+        if self.overload == Overload::HalfRate {
+            self.overload = Overload::None;
+            self.warnings.retain(|active| active.warning.code != "overload");
+        }
+    }
+
     pub(super) fn gone(&mut self, name: &RenditionName) {
         self.set_state(name, RungState::Gone(EndReason::Overload));
         self.overload = Overload::RungDropped;

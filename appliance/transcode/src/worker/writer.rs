@@ -230,7 +230,7 @@ impl Writer {
         let now = self.now();
         let Some(tracks) = &mut self.tracks else { return Ok(()) };
         self.report.lag = encoded.lag;
-        let step = if self.live { tracks.monitor.encoded(now, encoded.lag) } else { None };
+        let step = if self.live { tracks.monitor.encoded(now, encoded.rung, encoded.lag) } else { None };
         let Encoded { rung, index, duration, keyframe, config, data, .. } = encoded;
         if let Some(known @ None) = tracks.configs.get_mut(rung) {
             *known = Some(config);
@@ -246,7 +246,7 @@ impl Writer {
     /// Encoding has been behind for too long: less is encoded from here on.
     fn give_way(&mut self, step: Step) -> Result<(), cut::Error> {
         let Some(tracks) = &mut self.tracks else { return Ok(()) };
-        let (Step::HalveRate(number) | Step::GiveUp(number)) = step;
+        let (Step::HalveRate(number) | Step::FullRate(number) | Step::GiveUp(number)) = step;
         let (Some(rung), Some(controls)) = (tracks.epoch.rungs.get(number), &tracks.epoch.controls) else {
             return Ok(());
         };
@@ -254,8 +254,14 @@ impl Writer {
         match step {
             Step::HalveRate(_) => {
                 log::warn!(rung:% = name; "overload: halving the frame rate");
-                controls.halve(number);
+                controls.halve(number, true);
                 self.report.halved(&name);
+                Ok(())
+            }
+            Step::FullRate(_) => {
+                log::info!(rung:% = name; "in time for a while: trying the full frame rate");
+                controls.halve(number, false);
+                self.report.restored(&name);
                 Ok(())
             }
             Step::GiveUp(_) => {
