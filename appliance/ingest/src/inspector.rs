@@ -85,7 +85,7 @@ impl Inspector {
         if self.malformed > 0 {
             let text =
                 format!("{} messages made no sense and were left out: update your encoder", self.malformed);
-            warnings.push(Warning::warning("malformed", text));
+            warnings.push(Warning::new("malformed", text));
         }
         (snapshot, warnings)
     }

@@ -7,7 +7,7 @@ pub mod queue;
 
 use std::future::Future;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use bytes::{Bytes, BytesMut};
 use nodi_flv::tag::{self, Header, Oversized};
 use nodi_flv::{SessionFacts, Tag};
 use serde::Serialize;
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncWrite as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, Sleep};
@@ -78,7 +79,6 @@ pub struct Handover {
 enum Link {
     /// Nothing was published yet that a worker could do something with.
     Idle,
-    Connecting(Pin<Box<dyn Future<Output = io::Result<UnixStream>> + Send>>),
     Connected {
         stream: UnixStream,
         since: Instant,
@@ -112,11 +112,11 @@ impl Handover {
         !matches!(self.link, Link::Idle)
     }
 
-    /// Asks for the first worker; [`poll`](Self::poll) brings it about.
+    /// Asks for the first worker.
     pub fn begin(&mut self, encoder: &str) {
         encoder.clone_into(&mut self.facts.encoder);
         self.without = Some(Instant::now());
-        self.link = connect(&self.socket);
+        self.connect();
     }
 
     /// Takes the next tag of the stream. Nothing is written before the next [`poll`](Self::poll), so
@@ -149,16 +149,9 @@ impl Handover {
                 Link::Idle => return Poll::Pending,
                 Link::Waiting(sleep) => {
                     ready!(sleep.as_mut().poll(cx));
-                    self.link = connect(&self.socket);
+                    self.connect();
                     continue;
                 }
-                Link::Connecting(connecting) => match ready!(connecting.as_mut().poll(cx)) {
-                    Ok(stream) => {
-                        self.start(stream);
-                        continue;
-                    }
-                    Err(error) => error,
-                },
                 Link::Connected { stream, .. } => match transfer(stream, &mut self.queue, cx) {
                     Poll::Ready(error) => error,
                     Poll::Pending => return Poll::Pending,
@@ -205,21 +198,21 @@ impl Handover {
         let mut warnings = Vec::new();
         if self.queue.is_dropping() || recent(self.dropped_at) {
             let text = "this server does not keep up: parts of the stream are left out".to_owned();
-            warnings.push(Warning::warning("worker_slow", text));
+            warnings.push(Warning::new("worker_slow", text));
         }
         if matches!(self.link, Link::Waiting(_)) {
             let text = "this server's transcoder is being restarted".to_owned();
-            warnings.push(Warning::warning("worker_missing", text));
+            warnings.push(Warning::new("worker_missing", text));
         } else if recent(self.lost_at) {
             let text = "this server's transcoder was restarted".to_owned();
-            warnings.push(Warning::warning("worker_restarted", text));
+            warnings.push(Warning::new("worker_restarted", text));
         }
         if self.gop.overflowed() {
             let text = format!(
                 "more than {} MiB between two key frames: set the key-frame interval to 2 s",
                 self.config.gop_bytes >> 20
             );
-            warnings.push(Warning::warning("gop_not_kept", text));
+            warnings.push(Warning::new("gop_not_kept", text));
         }
         warnings
     }
@@ -250,6 +243,13 @@ impl Handover {
         if let Link::Connected { stream, .. } = &mut self.link {
             // The worker may be gone already.
             let _ = stream.shutdown().await;
+        }
+    }
+
+    fn connect(&mut self) {
+        match connect(&self.socket) {
+            Ok(stream) => self.start(stream),
+            Err(error) => self.lose(&error),
         }
     }
 
@@ -290,8 +290,12 @@ impl Handover {
     }
 }
 
-fn connect(socket: &std::path::Path) -> Link {
-    Link::Connecting(Box::pin(UnixStream::connect(socket.to_owned())))
+/// A Unix socket connects at once or not at all, so nothing is missed meanwhile.
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)?;
+    UnixStream::from_std(socket.into())
 }
 
 /// What every worker gets first.

@@ -29,6 +29,8 @@ pub struct Queue {
     written: usize,
     bytes: usize,
     limit: usize,
+    /// Room for a replay on top of the limit, until it is written: a new worker gets the time to take it.
+    replay_room: usize,
     /// A key frame ends it.
     dropping: bool,
     /// Video starts with a key frame.
@@ -64,6 +66,7 @@ impl Queue {
             written: 0,
             bytes: 0,
             limit,
+            replay_room: 0,
             dropping: false,
             awaiting_key_frame: true,
             dropped: Dropped::default(),
@@ -87,6 +90,7 @@ impl Queue {
         for tag in replay {
             self.append(&tag)?;
         }
+        self.replay_room = self.bytes;
         self.dropping = false;
         self.awaiting_key_frame = !replay_holds_key_frame;
         Ok(())
@@ -128,7 +132,7 @@ impl Queue {
             Class::DeltaFrame if self.awaiting_key_frame => return Ok(()),
             _ => {}
         }
-        if self.bytes + tag.data.len() > self.limit {
+        if self.bytes + tag.data.len() > self.limit + self.replay_room {
             self.dropping = true;
             self.awaiting_key_frame = true;
             self.dropped.groups += 1;
@@ -180,6 +184,9 @@ impl Queue {
     pub fn advance(&mut self, written: usize) {
         self.written += written;
         self.bytes -= written.min(self.bytes);
+        if self.bytes <= self.limit {
+            self.replay_room = 0;
+        }
         while let Some(first) = self.entries.front()
             && self.written >= first.len()
         {
@@ -297,8 +304,13 @@ mod tests {
         let replay = [tag(Kind::Video, 1, 5_000), tag(Kind::Video, 2, 10)];
         queue.restart(Bytes::from_static(OPENING), replay.into_iter(), true).unwrap();
         assert_eq!(queue.bytes(), OPENING.len() + 5_010 + 30);
-        push(&mut queue, Class::DeltaFrame, 3, 10);
+        push(&mut queue, Class::DeltaFrame, 3, 500);
+        assert!(!queue.is_dropping(), "there is room beside the replay");
+        push(&mut queue, Class::DeltaFrame, 4, 500);
         assert!(queue.is_dropping());
-        assert_eq!(timestamps(drain(&mut queue, 100)), [1, 2]);
+        assert_eq!(timestamps(drain(&mut queue, 100)), [1, 2, 3]);
+        push(&mut queue, Class::KeyFrame, 5, 400);
+        push(&mut queue, Class::DeltaFrame, 6, 700);
+        assert!(queue.is_dropping(), "the room was the replay's");
     }
 }

@@ -333,7 +333,7 @@ mod tests {
     /// 30 fps with a key frame every `gop` frames; frames are 25,000 bytes, that is 6 Mbit/s.
     fn stream(meter: &mut Meter, frames: u32, gop: u32, composition: impl Fn(u32) -> i32) -> Duration {
         for frame in 0..frames {
-            let dts_ms = (f64::from(frame) * 1000.0 / 30.0).round() as u32;
+            let dts_ms = (frame * 1000 + 15) / 30;
             meter.video_frame(
                 VideoFrame {
                     dts_ms,

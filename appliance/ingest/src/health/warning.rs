@@ -38,7 +38,7 @@ pub struct Warning {
 
 impl Warning {
     #[must_use]
-    pub fn warning(code: &'static str, text: String) -> Self {
+    pub fn new(code: &'static str, text: String) -> Self {
         Self { code, severity: Severity::Warning, text }
     }
 
@@ -58,7 +58,7 @@ pub fn warnings(snapshot: &Snapshot, bitrate_limit_bps: u64) -> Vec<Warning> {
     if snapshot.live_s >= TRACK_MISSING_AFTER_S {
         if snapshot.video.as_ref().is_none_or(|video| video.frames == 0) {
             let text = "no video arrives: add a video source to your encoder's output".to_owned();
-            warnings.push(Warning::warning("no_video", text));
+            warnings.push(Warning::new("no_video", text));
         }
         if snapshot.audio.as_ref().is_none_or(|audio| audio.frames == 0) {
             let text = "no audio arrives: add an audio source, silent if need be".to_owned();
@@ -71,7 +71,7 @@ pub fn warnings(snapshot: &Snapshot, bitrate_limit_bps: u64) -> Vec<Warning> {
             "audio is {} s {side} the video: check the sync offset of the audio source",
             tenths(f64::from(skew.abs()) / 1000.0)
         );
-        warnings.push(Warning::warning("av_skew", text));
+        warnings.push(Warning::new("av_skew", text));
     }
     if snapshot.recent_jump {
         let count = snapshot.jumps_forward.count + snapshot.jumps_backward.count;
@@ -79,13 +79,13 @@ pub fn warnings(snapshot: &Snapshot, bitrate_limit_bps: u64) -> Vec<Warning> {
         let text = format!(
             "time stamps jumped {times}, lately: check the encoder's clock, or the file that it plays"
         );
-        warnings.push(Warning::warning("timestamp_jumps", text));
+        warnings.push(Warning::new("timestamp_jumps", text));
     }
     if snapshot.recent_stall {
         let last = tenths(f64::from(u32::try_from(snapshot.stalls.last_ms).unwrap_or(u32::MAX)) / 1000.0);
         let text =
             format!("nothing arrived for {last} s: lower the bitrate, or use a cable instead of Wi-Fi");
-        warnings.push(Warning::warning("stalls", text));
+        warnings.push(Warning::new("stalls", text));
     }
     let bitrate = snapshot.video.as_ref().map_or(0, |video| video.bitrate_bps)
         + snapshot.audio.as_ref().map_or(0, |audio| audio.bitrate_bps);
@@ -97,7 +97,7 @@ pub fn warnings(snapshot: &Snapshot, bitrate_limit_bps: u64) -> Vec<Warning> {
             megabits(bitrate),
             megabits(bitrate_limit_bps)
         );
-        warnings.push(Warning::warning("bitrate_near_limit", text));
+        warnings.push(Warning::new("bitrate_near_limit", text));
     }
     warnings
 }
@@ -107,7 +107,7 @@ fn about_video(video: &Video, warnings: &mut Vec<Warning>) {
     let longest = LONGEST_KEY_FRAME_INTERVAL_MS as f64 / 1000.0;
     if let Some(interval) = video.key_frame_interval_s.filter(|interval| *interval > longest) {
         let text = format!("key frames every {} s: set the key-frame interval to 2 s", tenths(interval));
-        warnings.push(Warning::warning("key_frames_far_apart", text));
+        warnings.push(Warning::new("key_frames_far_apart", text));
     }
     let announced = video.format.as_ref().and_then(|format| format.announced_fps);
     if let Some(announced) = announced
@@ -119,7 +119,7 @@ fn about_video(video: &Video, warnings: &mut Vec<Warning>) {
             tenths(video.fps),
             tenths(announced)
         );
-        warnings.push(Warning::warning("frames_missing", text));
+        warnings.push(Warning::new("frames_missing", text));
     }
     if video.b_frames && video.reorder_delay_ms >= REORDER_WORTH_A_WORD_MS {
         let text = format!(

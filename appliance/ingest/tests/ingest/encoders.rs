@@ -24,7 +24,7 @@ fn publishes(channel: &str, encoder: impl FnOnce(&Server) -> Encoder) -> crate::
     assert_eq!(session["video"]["width"], 320);
     assert_eq!(session["audio"]["sample_rate"], 48_000);
 
-    worker.to_end();
+    worker.read_all();
     let (status, said) = encoder.end();
     assert!(status.success(), "{said}");
     assert!(worker.video_frames() >= 70, "{} frames", worker.video_frames());

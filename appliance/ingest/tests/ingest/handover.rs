@@ -60,7 +60,7 @@ fn ffmpeg_does_not_notice_a_crash() {
         worker.crash();
         crashes += 1;
     };
-    last.to_end();
+    last.read_all();
     assert!(encoder.end().0.success());
     let frames = frames(&last);
     assert!(frames.windows(2).all(|pair| pair[1] - pair[0] == 40), "{frames:?}");
@@ -103,7 +103,7 @@ fn a_worker_that_does_not_read_costs_whole_groups() {
         std::thread::sleep(Duration::from_millis(20));
     };
     drop(client);
-    worker.to_end();
+    worker.read_all();
     assert_whole_groups(&worker);
 }
 

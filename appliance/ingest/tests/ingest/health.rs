@@ -69,7 +69,7 @@ fn video_alone_and_audio_alone_go_through() {
         let encoder = Encoder::ffmpeg(&[&text[..], &[without]].concat(), &server.url(&key("nodi")));
         let mut worker = workers.next();
         server.session("nodi", |session| session["warnings"].to_string().contains(warning));
-        worker.to_end();
+        worker.read_all();
         assert!(encoder.end().0.success());
         let (video, audio) = (worker.video_frames(), worker.audio_frames());
         if without == "-an" {

@@ -25,7 +25,7 @@ impl Good {
         client.second(0, 1_000);
         let mut worker = workers.next();
         let worker = std::thread::spawn(move || {
-            worker.to_end();
+            worker.read_all();
             worker
         });
         let stop = Arc::new(AtomicBool::new(false));
@@ -50,7 +50,9 @@ impl Good {
         self.stop.store(true, Ordering::Relaxed);
         let seconds = self.publisher.join().expect("the good publisher was stopped");
         let worker = self.worker.join().unwrap();
-        assert_eq!(worker.tags.iter().filter(|tag| is_frame(tag)).count() as u32, seconds * 25);
+        let frames: Vec<u32> =
+            worker.tags.iter().filter(|tag| is_frame(tag)).map(|tag| tag.timestamp_ms).collect();
+        assert_eq!(frames, (0..seconds * 25).map(|frame| frame * 40).collect::<Vec<_>>());
     }
 }
 

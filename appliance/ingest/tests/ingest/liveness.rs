@@ -22,7 +22,7 @@ fn the_newest_publisher_wins_at_once() {
 
     let said = old.until_closed();
     assert!(said.contains("NetStream.Unpublish.Success") && said.contains("another encoder"), "{said}");
-    old_worker.to_end();
+    old_worker.read_all();
     assert_eq!(old_worker.video_frames(), 25, "the old worker still gets the rest");
     new.second(1_000, 1_000);
     new_worker.until(|tag| is_frame(tag) && tag.timestamp_ms >= 1_900);
@@ -37,7 +37,7 @@ fn a_publisher_may_publish_again_on_the_same_connection() {
     client.second(0, 1_000);
     let mut first = workers.next();
     client.stop_publishing();
-    first.to_end();
+    first.read_all();
     assert!(client.publish(key("nodi").reveal()));
     client.tag(&media::avc_header());
     client.second(0, 1_000);
@@ -103,7 +103,7 @@ fn shutdown_tells_publishers_and_lets_workers_finish() {
     server.stop();
     let said = reader.join().unwrap();
     assert!(said.contains("NetStream.Unpublish.Success") && said.contains("restarts"), "{said}");
-    worker.to_end();
+    worker.read_all();
     assert!(std::fs::read_dir(server.path("sessions")).unwrap().next().is_none());
     assert!(!server.path("ingest.sock").exists());
 }

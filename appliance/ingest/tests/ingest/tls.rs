@@ -114,7 +114,7 @@ fn ffmpeg_publishes_over_tls() {
     let mut worker = workers.next();
     let session = server.session("nodi", |session| session["video"]["frames"] != 0);
     assert_eq!(session["transport"], "rtmps");
-    worker.to_end();
+    worker.read_all();
     assert!(encoder.end().0.success());
     assert_eq!(worker.video_frames(), 50);
 }

@@ -123,10 +123,6 @@ impl Client {
         }
     }
 
-    pub fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes)
-    }
-
     pub fn stop_publishing(&mut self) {
         for result in self.session.stop_publishing().unwrap() {
             self.send_result(result);

@@ -72,10 +72,6 @@ impl Encoder {
         (status, self.stderr.take().unwrap().join().unwrap())
     }
 
-    pub fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
-    }
-
     pub fn kill(mut self) {
         self.child.kill().unwrap();
     }

@@ -87,7 +87,7 @@ impl Worker {
         }
     }
 
-    pub fn to_end(&mut self) {
+    pub fn read_all(&mut self) {
         while self.next_tag().is_some() {}
     }
 
