@@ -10,7 +10,7 @@ const LIMITS: Limits = Limits {
     command_size: 1_024,
     assembling: 12_000,
     message_streams: 3,
-    output: 4_096,
+    output: 16_384,
     amf0: nodi_flv::amf0::Limits { depth: 4, values: 64, string_bytes: 512 },
 };
 
@@ -19,10 +19,20 @@ pub fn rtmp_preauth(bytes: &[u8]) {
     let Some((&[mode, step], bytes)) = bytes.split_first_chunk() else { return };
     let whole = session(mode, bytes, bytes.len().max(1));
     let pieces = session(mode, bytes, usize::from(step) + 1);
-    assert_eq!(whole, pieces, "cutting the bytes changed what they mean");
+    // How many answers wait unread depends on when they are taken.
+    let unread = |session: &Session| matches!(session.error, Some(Error::Unread(_)));
+    if !unread(&whole) && !unread(&pieces) {
+        assert_eq!(whole, pieces, "cutting the bytes changed what they mean");
+    }
 }
 
-fn session(mode: u8, bytes: &[u8], step: usize) -> (Vec<Event>, Option<Error>) {
+#[derive(Debug, Default, PartialEq)]
+struct Session {
+    events: Vec<Event>,
+    error: Option<Error>,
+}
+
+fn session(mode: u8, bytes: &[u8], step: usize) -> Session {
     let mut connection = Connection::new(LIMITS);
     let mut input = BytesMut::new();
     if mode & 1 == 0 {
@@ -30,27 +40,27 @@ fn session(mode: u8, bytes: &[u8], step: usize) -> (Vec<Event>, Option<Error>) {
         input.extend_from_slice(&[3]);
         input.extend_from_slice(&[0; 2 * 1536]);
     }
-    let mut events = Vec::new();
+    let mut session = Session::default();
     for piece in bytes.chunks(step) {
         input.extend_from_slice(piece);
         loop {
             match connection.receive(&mut input) {
                 Ok(Some(event)) => {
                     answer(&mut connection, mode, &event);
-                    events.push(event);
+                    session.events.push(event);
                 }
                 Ok(None) => break,
                 Err(error) => {
                     assert!(!error.to_string().is_empty());
-                    // Where the limit on unread answers strikes depends on when they are read.
-                    let unread = matches!(error, Error::Unread(_));
-                    return (events, (!unread).then_some(error));
+                    session.error = Some(error);
+                    return session;
                 }
             }
         }
         assert!(connection.output().len() < LIMITS.output + 4_096, "answers without bound");
+        connection.output().clear();
     }
-    (events, None)
+    session
 }
 
 fn answer(connection: &mut Connection, mode: u8, event: &Event) {

@@ -2,17 +2,19 @@
 
 use std::fmt;
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, BytesMut};
 use nodi_flv::amf0::Value;
-use nodi_flv::tag::{Kind, TAG_HEADER_LEN, Tag};
+use nodi_flv::tag::{Kind, Tag};
 
+use crate::aggregate::Aggregate;
 use crate::chunk::Reader;
 use crate::command::Command;
 use crate::enhanced::{Capabilities, Offer};
+use crate::event::{Connect, Event, Publish, UnpublishReason};
 use crate::handshake::Handshake;
 use crate::message::{Message, kind};
 use crate::writer::{Level, Writer, code, status};
-use crate::{Error, Limits, Violation, key_candidates};
+use crate::{Error, Limits, Violation};
 
 /// Bytes after which a peer that never said so gets an acknowledgement. What nginx-rtmp and FMS use is between
 /// this and 5 MB.
@@ -65,77 +67,6 @@ enum State {
     },
     /// Refused or ended by us: whatever else comes is read and dropped until the caller closes.
     Over,
-}
-
-/// What `connect` said. Its texts may hold the stream key: `Debug` does not show them.
-#[derive(Clone, Default, PartialEq)]
-pub struct Connect {
-    /// The application, such as `live`; with the stream key in the URL also the key.
-    pub app: String,
-    /// The URL that the client connected to.
-    pub tc_url: String,
-    /// The client as it names itself, such as `FMLE/3.0 (compatible; FMSc/1.0)`. Empty if it does not.
-    pub flash_version: String,
-    pub enhanced: Offer,
-}
-
-/// What `publish` asked for. Its texts may hold the stream key: `Debug` does not show them.
-#[derive(Clone, PartialEq)]
-pub struct Publish {
-    /// The stream name: usually the stream key. May be empty.
-    pub name: String,
-    /// `live`, `record`, `append`, or what the client made up.
-    pub kind: String,
-    pub connect: Connect,
-}
-
-impl Publish {
-    /// See [`key_candidates`].
-    #[must_use]
-    pub fn key_candidates(&self) -> Vec<&str> {
-        key_candidates(&self.connect.app, &self.connect.tc_url, &self.name)
-    }
-}
-
-impl fmt::Debug for Connect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connect")
-            .field("flash_version", &self.flash_version)
-            .field("enhanced", &self.enhanced)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Publish {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Publish")
-            .field("kind", &self.kind)
-            .field("connect", &self.connect)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How a publisher ended its stream in good order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UnpublishReason {
-    FcUnpublish,
-    CloseStream,
-    DeleteStream,
-}
-
-/// What the caller has to know.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// Answer with [`Connection::accept_connect`] or [`Connection::refuse_connect`].
-    Connect(Connect),
-    /// Answer with [`Connection::accept_publish`] or [`Connection::refuse_publish`].
-    Publish(Publish),
-    /// Media or metadata of the accepted stream, as the FLV tag that it is; `@setDataFrame` is taken off.
-    Tag(Tag),
-    /// The publisher is done; it may publish again or hang up.
-    Unpublish(UnpublishReason),
-    /// The answer to [`Connection::ping`].
-    Pong { timestamp_ms: u32 },
 }
 
 impl Connection {
@@ -518,55 +449,5 @@ impl From<Violation> for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Write(error)
-    }
-}
-
-/// A message of FLV tags (section 7.1.6), taken apart one by one.
-struct Aggregate {
-    rest: Bytes,
-    /// From the tags' times to the stream's.
-    shift_ms: u32,
-}
-
-impl Aggregate {
-    /// Checks the whole of it, so that taking it apart cannot fail.
-    fn new(message: Message) -> Result<Self, Violation> {
-        let mut check = Self { rest: message.payload.clone(), shift_ms: 0 };
-        let first = check.peek_timestamp();
-        while !check.rest.is_empty() {
-            check.split().ok_or(Violation::AggregateCut)?;
-        }
-        // The first tag has the message's time.
-        let shift_ms = message.timestamp_ms.wrapping_sub(first.unwrap_or_default());
-        Ok(Self { rest: message.payload, shift_ms })
-    }
-
-    fn next_tag(&mut self) -> Option<Tag> {
-        loop {
-            let (kind, timestamp_ms, data) = self.split()?;
-            if let Some(kind) = Kind::from_id(kind) {
-                return Some(Tag { kind, timestamp_ms: timestamp_ms.wrapping_add(self.shift_ms), data });
-            }
-        }
-    }
-
-    fn peek_timestamp(&self) -> Option<u32> {
-        let &[_, _, _, _, t2, t1, t0, t3] = self.rest.first_chunk()?;
-        Some(u32::from_be_bytes([t3, t2, t1, t0]))
-    }
-
-    fn split(&mut self) -> Option<(u8, u32, Bytes)> {
-        const BACK_POINTER_LEN: usize = 4;
-        let timestamp_ms = self.peek_timestamp()?;
-        let &[kind, s2, s1, s0] = self.rest.first_chunk()?;
-        let size = u32::from_be_bytes([0, s2, s1, s0]) as usize;
-        if self.rest.len() < TAG_HEADER_LEN + size {
-            return None;
-        }
-        self.rest.advance(TAG_HEADER_LEN);
-        let data = self.rest.split_to(size);
-        // The last one's may be missing.
-        self.rest.advance(self.rest.len().min(BACK_POINTER_LEN));
-        Some((kind, timestamp_ms, data))
     }
 }

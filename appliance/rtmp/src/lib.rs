@@ -4,19 +4,22 @@
 //! here and bounded by [`Limits`]; `rml_rtmp` makes the handshake's answer and writes messages.
 //! Players are not served, and stream keys are not checked: that is the caller's.
 
+mod aggregate;
 mod chunk;
 mod command;
 mod connection;
 pub mod enhanced;
 mod error;
+mod event;
 mod handshake;
 mod key;
 pub mod limits;
 mod message;
 mod writer;
 
-pub use connection::{Connect, Connection, Event, Publish, UnpublishReason};
+pub use connection::Connection;
 pub use error::{Error, Violation};
+pub use event::{Connect, Event, Publish, UnpublishReason};
 pub use key::key_candidates;
 pub use limits::Limits;
 pub use writer::code;

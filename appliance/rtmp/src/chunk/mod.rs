@@ -3,10 +3,13 @@
 //! A payload is copied once, from the read buffer into the buffer that becomes the message. Nothing is allocated or hashed
 //! per chunk.
 
+mod stream;
+
 use std::cmp::min;
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, BytesMut};
 
+use self::stream::{ChunkStream, Header};
 use crate::message::{Message, kind};
 use crate::{Error, Limits, Violation};
 
@@ -17,9 +20,6 @@ const MAX_CHUNK_SIZE: usize = 0xff_ffff;
 const EXTENDED: u32 = 0xff_ffff;
 /// Most that is reserved on the word of a header; beyond it the buffer grows as bytes arrive.
 const FIRST_RESERVE: usize = 256 * 1024;
-/// Section 5.3.1.2.4 makes a format 0 header's timestamp the delta of a format 3 header after it. librtmp means "same time"
-/// instead. Both are right for small ones; a greater one is not a step between two messages.
-const MAX_IMPLIED_DELTA_MS: u32 = 1_000;
 /// Chunk stream ids that fit into the first byte.
 const SHORT_IDS: usize = 64;
 
@@ -41,36 +41,6 @@ pub(crate) struct Reader {
 }
 
 const NO_STREAM: u8 = u8::MAX;
-
-struct ChunkStream {
-    id: u32,
-    timestamp_ms: u32,
-    delta_ms: u32,
-    /// The last timestamp field, timestamp or delta, after extension.
-    field: u32,
-    extended: bool,
-    length: usize,
-    message_type: u8,
-    message_stream: u32,
-    /// A message has begun and is not complete.
-    unfinished: bool,
-    payload: Vec<u8>,
-}
-
-/// A chunk's header as it stands in the bytes.
-struct Header {
-    id: u32,
-    format: u8,
-    /// Index of its stream, if it is known.
-    stream: Option<usize>,
-    /// Timestamp or delta; absent in format 3.
-    field: Option<u32>,
-    extended: bool,
-    /// In formats 0 and 1.
-    length_and_type: Option<(usize, u8)>,
-    /// In format 0.
-    message_stream: Option<u32>,
-}
 
 impl Reader {
     pub(crate) fn new(limits: Limits) -> Self {
@@ -276,18 +246,7 @@ impl Reader {
         if let Some(short) = usize::try_from(header.id).ok().and_then(|id| self.short_ids.get_mut(id)) {
             *short = u8::try_from(index).unwrap_or(NO_STREAM);
         }
-        self.streams.push(ChunkStream {
-            id: header.id,
-            timestamp_ms: 0,
-            delta_ms: 0,
-            field: 0,
-            extended: false,
-            length: 0,
-            message_type: 0,
-            message_stream: 0,
-            unfinished: false,
-            payload: Vec::new(),
-        });
+        self.streams.push(ChunkStream { id: header.id, ..ChunkStream::default() });
         Ok(index)
     }
 }
@@ -295,81 +254,6 @@ impl Reader {
 /// A stranger gets room for two commands at a time, however many chunk streams it opens.
 fn assembling_limit(limits: &Limits, only_commands: bool) -> usize {
     if only_commands { limits.command_size * 2 } else { limits.assembling }
-}
-
-impl ChunkStream {
-    fn begin_message(&mut self, header: &Header) {
-        if let Some((length, message_type)) = header.length_and_type {
-            self.length = length;
-            self.message_type = message_type;
-        }
-        if let Some(message_stream) = header.message_stream {
-            self.message_stream = message_stream;
-        }
-        if let Some(field) = header.field {
-            self.field = field;
-            self.extended = header.extended;
-        }
-        if header.format == 0 {
-            self.timestamp_ms = self.field;
-            self.delta_ms = if self.field <= MAX_IMPLIED_DELTA_MS { self.field } else { 0 };
-        } else {
-            if let Some(field) = header.field {
-                self.delta_ms = field;
-            }
-            // Wraps around after 49.7 days, and a step back is a step around the whole range.
-            self.timestamp_ms = self.timestamp_ms.wrapping_add(self.delta_ms);
-        }
-        self.unfinished = true;
-    }
-
-    /// Chunks after a message's first are of format 3. A full header that repeats the first one means the same; some
-    /// writers send it.
-    fn check_continuation(&self, header: &Header) -> Result<(), Violation> {
-        let repeated = header.format == 0
-            && header.field == Some(self.timestamp_ms)
-            && header.length_and_type == Some((self.length, self.message_type))
-            && header.message_stream == Some(self.message_stream);
-        if header.format == 3 || repeated {
-            Ok(())
-        } else {
-            Err(Violation::Interrupted { missing: self.length - self.payload.len() })
-        }
-    }
-
-    /// After an extended timestamp, format 3 headers repeat it; some writers leave it out, some repeat the message's
-    /// timestamp instead of the delta. Bytes that are neither are payload. `None` when more bytes are needed to tell.
-    fn skip_repeated_timestamp<'a>(&self, rest: &'a [u8]) -> Option<&'a [u8]> {
-        let timestamp_ms =
-            if self.unfinished { self.timestamp_ms } else { self.timestamp_ms.wrapping_add(self.delta_ms) };
-        let mut undecided = false;
-        for expected in [self.field, timestamp_ms].map(u32::to_be_bytes) {
-            if let Some(rest) = rest.strip_prefix(&expected) {
-                return Some(rest);
-            }
-            undecided |= expected.starts_with(rest);
-        }
-        if undecided { None } else { Some(rest) }
-    }
-
-    /// Makes room for `more` bytes, and gives by how much the capacity grew.
-    fn grow(&mut self, more: usize) -> usize {
-        let before = self.payload.capacity();
-        let wanted = (self.payload.len() + more).max(before * 2).max(FIRST_RESERVE);
-        self.payload.reserve_exact(min(wanted, self.length) - self.payload.len());
-        self.payload.capacity() - before
-    }
-
-    fn finish(&mut self) -> Message {
-        self.unfinished = false;
-        Message {
-            chunk_stream: self.id,
-            message_type: self.message_type,
-            message_stream: self.message_stream,
-            timestamp_ms: self.timestamp_ms,
-            payload: Bytes::from(std::mem::take(&mut self.payload)),
-        }
-    }
 }
 
 #[cfg(test)]
