@@ -26,9 +26,9 @@ const INTERRUPTED_FOR_MS = 120_000;
 const SETTLE_MS = 1_500;
 /** A pause longer than this ends with a jump to live. */
 const SHORT_PAUSE_MS = 1_000;
-/** Starting later than this behind the target is worth a jump, if so much of the buffer is left then. */
+/** Starting later than this behind the target is worth a jump, if this share of the target is buffered then. */
 const WORTH_SKIPPING_S = 0.25;
-const LEFT_AFTER_SKIP_S = 0.3;
+const BUFFERED_AFTER_SKIP = 0.5;
 /** What counts as being back at the live edge after seeking forwards. */
 const NEAR_LIVE_S = 1;
 /** Diagnostics keep this many events. */
@@ -316,7 +316,7 @@ export class Player {
     const target = this.targetLatency;
     if (latency === null || target === null) return;
     const late = latency - target;
-    if (late > WORTH_SKIPPING_S && this.buffered - late > LEFT_AFTER_SKIP_S) {
+    if (late > WORTH_SKIPPING_S && this.buffered - late > BUFFERED_AFTER_SKIP * target) {
       this.#settle();
       this.video.currentTime += late;
     }
