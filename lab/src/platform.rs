@@ -291,7 +291,8 @@ impl Lab {
     /// # Errors
     /// Shows the end of the log of the first one that does not.
     pub fn check_running(&mut self) -> Result<(), Error> {
-        self.servers().try_for_each(Process::check_running)
+        self.servers().try_for_each(Process::check_running)?;
+        self.boxes.iter().try_for_each(|appliance| appliance.workers.check_usable())
     }
 
     fn servers(&mut self) -> impl Iterator<Item = &mut Process> {

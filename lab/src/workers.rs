@@ -3,8 +3,8 @@
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -15,7 +15,14 @@ use crate::process::{Process, Spec, describe};
 
 const POLL: Duration = Duration::from_millis(20);
 
-type Running = Arc<Mutex<Vec<Process>>>;
+type Running = Arc<Mutex<State>>;
+
+#[derive(Default)]
+struct State {
+    workers: Vec<Process>,
+    /// Set when a worker could not use its configuration: none ever will.
+    unusable: Option<(ExitStatus, PathBuf)>,
+}
 
 /// The accept loop and the workers it started.
 pub struct Workers {
@@ -57,14 +64,30 @@ impl Workers {
     /// Process ids of the workers that run now, the oldest first.
     #[must_use]
     pub fn pids(&self) -> Vec<u32> {
-        lock(&self.running).iter().map(Process::pid).collect()
+        lock(&self.running).workers.iter().map(Process::pid).collect()
     }
 
     /// Kills every worker that runs now; returns how many that were.
     #[must_use]
     pub fn kill(&self) -> usize {
         // Dropping a process kills and reaps it.
-        std::mem::take(&mut *lock(&self.running)).len()
+        std::mem::take(&mut lock(&self.running).workers).len()
+    }
+
+    /// That workers can be started at all. One that ends for any other reason is a matter of its session.
+    ///
+    /// # Errors
+    /// Shows the end of the log of a worker that refused its configuration.
+    pub fn check_usable(&self) -> Result<(), Error> {
+        match &lock(&self.running).unusable {
+            None => Ok(()),
+            Some((status, log)) => Err(Error::Ended {
+                name: "transcode".to_owned(),
+                status: *status,
+                log: log.clone(),
+                tail: crate::process::tail(log),
+            }),
+        }
     }
 }
 
@@ -79,7 +102,7 @@ impl Drop for Workers {
 
 fn accept(listener: &UnixListener, spec: &Spec, max: usize, running: &Running) {
     while let Ok((stream, _)) = listener.accept() {
-        if lock(running).len() >= max {
+        if lock(running).workers.len() >= max {
             log::warn!("{max} workers run already: connection closed");
             continue;
         }
@@ -88,17 +111,21 @@ fn accept(listener: &UnixListener, spec: &Spec, max: usize, running: &Running) {
             continue;
         }
         match Process::start_with(spec.clone(), Stdio::from(OwnedFd::from(stream))) {
-            Ok(worker) => lock(running).push(worker),
+            Ok(worker) => lock(running).workers.push(worker),
             Err(error) => log::error!("{error}"),
         }
     }
 }
 
 fn reap(running: &Running) {
-    lock(running).retain_mut(|worker| match worker.ended() {
+    let State { workers, unusable } = &mut *lock(running);
+    workers.retain_mut(|worker| match worker.ended() {
         None => true,
         Some(status) => {
             log::debug!(pid = worker.pid(); "worker ended: {}", describe(status));
+            if status.code() == Some(i32::from(nodi_daemon::exit::CONFIG)) {
+                *unusable = Some((status, worker.log().to_owned()));
+            }
             false
         }
     });
@@ -106,14 +133,14 @@ fn reap(running: &Running) {
 
 /// All are asked first, so that they finish their files at the same time.
 fn stop_all(running: &Running) {
-    let mut workers = std::mem::take(&mut *lock(running));
+    let mut workers = std::mem::take(&mut lock(running).workers);
     workers.iter_mut().for_each(Process::terminate);
     for worker in &mut workers {
         worker.stop();
     }
 }
 
-fn lock(running: &Running) -> std::sync::MutexGuard<'_, Vec<Process>> {
+fn lock(running: &Running) -> std::sync::MutexGuard<'_, State> {
     // The list is whole after every statement that changes it.
     running.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -24,7 +24,7 @@ fn assert_open(report: &Report) {
 async fn the_newest_publisher_takes_over() {
     let mut lab = start().await;
     let first = publish(&mut lab, Client::Ffmpeg, &tiny());
-    let viewer = view(&lab).await;
+    let viewer = view(&mut lab).await;
     more_segments(&viewer, 1).await;
     let second = publish(&mut lab, Client::GstRtmp2, &tiny());
     eventually("the older encoder's end", PATIENCE, async || lab.clients[first].ended()).await;
@@ -42,7 +42,7 @@ async fn the_newest_publisher_takes_over() {
 async fn a_killed_worker_costs_one_discontinuity() {
     let mut lab = start().await;
     let encoder = publish(&mut lab, Client::Ffmpeg, &tiny());
-    let viewer = view(&lab).await;
+    let viewer = view(&mut lab).await;
     more_segments(&viewer, 1).await;
     let session = live_sessions(&lab, 0).await;
     assert_eq!(lab.boxes[0].workers.kill(), 1);
@@ -60,7 +60,7 @@ async fn a_killed_worker_costs_one_discontinuity() {
 async fn a_killed_ingest_continues_the_playlist_when_the_encoder_returns() {
     let mut lab = start().await;
     publish(&mut lab, Client::Ffmpeg, &tiny());
-    let viewer = view(&lab).await;
+    let viewer = view(&mut lab).await;
     more_segments(&viewer, 1).await;
     lab.process("ingest").unwrap().restart().unwrap();
     eventually("ingest's return", PATIENCE, async || lab.boxes[0].sessions().await.ok()).await;
@@ -77,7 +77,7 @@ async fn a_killed_ingest_continues_the_playlist_when_the_encoder_returns() {
 async fn a_killed_uplink_goes_on_from_its_journal() {
     let mut lab = start().await;
     publish(&mut lab, Client::Ffmpeg, &tiny());
-    let viewer = view(&lab).await;
+    let viewer = view(&mut lab).await;
     more_segments(&viewer, 1).await;
     lab.process("uplink").unwrap().restart().unwrap();
     more_segments(&viewer, 3).await;
@@ -95,7 +95,7 @@ const OUTAGE: Duration = Duration::from_secs(12);
 async fn an_origin_out_of_reach_is_caught_up_with() {
     let mut lab = start_with(|options| options.faults = true).await;
     publish(&mut lab, Client::Ffmpeg, &tiny());
-    let viewer = view(&lab).await;
+    let viewer = view(&mut lab).await;
     more_segments(&viewer, 1).await;
     lab.boxes[0].push[0].set(Mode::BlackHole);
     tokio::time::sleep(OUTAGE).await;
@@ -116,7 +116,7 @@ async fn an_origin_out_of_reach_is_caught_up_with() {
     assert_clean_except(&report, INTERRUPTED);
     // Nothing recorded is lost: who joins now finds the whole window.
     let later = eventually("the backfill", PATIENCE, async || {
-        let joined = view(&lab).await.finish().await;
+        let joined = view(&mut lab).await.finish().await;
         joined.renditions.values().all(|rendition| rendition.gaps.is_empty()).then_some(joined)
     })
     .await;
@@ -129,7 +129,7 @@ async fn an_origin_out_of_reach_is_caught_up_with() {
 async fn a_returning_publisher_continues_the_timeline() {
     let mut lab = start().await;
     let first = publish(&mut lab, Client::Ffmpeg, &tiny());
-    let viewer = view(&lab).await;
+    let viewer = view(&mut lab).await;
     more_segments(&viewer, 1).await;
     lab.clients[first].stop();
     eventually("the state 'reconnecting'", PATIENCE, async || {
@@ -150,7 +150,7 @@ async fn a_returning_publisher_continues_the_timeline() {
 async fn a_publisher_may_return_on_another_box() {
     let mut lab = start_with(|options| options.boxes = 2).await;
     let first = publish(&mut lab, Client::Ffmpeg, &tiny());
-    let viewer = view(&lab).await;
+    let viewer = view(&mut lab).await;
     more_segments(&viewer, 1).await;
     // The box loses power.
     lab.clients[first].kill();
@@ -171,7 +171,7 @@ async fn a_publisher_may_return_on_another_box() {
 async fn an_older_session_on_another_box_gives_way() {
     let mut lab = start_with(|options| options.boxes = 2).await;
     let first = publish(&mut lab, Client::Ffmpeg, &tiny());
-    let viewer = view(&lab).await;
+    let viewer = view(&mut lab).await;
     more_segments(&viewer, 1).await;
     let url = lab.rtmp_url(1);
     publish_to(&mut lab, Client::Ffmpeg, &tiny(), &url);
@@ -190,7 +190,7 @@ async fn an_older_session_on_another_box_gives_way() {
 async fn a_killed_origin_is_replaced_by_its_stand_by() {
     let mut lab = start_with(|options| options.origins = 2).await;
     publish(&mut lab, Client::Ffmpeg, &tiny());
-    let viewer = view(&lab).await;
+    let viewer = view(&mut lab).await;
     more_segments(&viewer, 2).await;
     lab.process("origin").unwrap().kill();
     more_segments(&viewer, 2).await;
@@ -211,7 +211,7 @@ async fn the_playlist_ends_when_nobody_returns() {
     })
     .await;
     let encoder = publish(&mut lab, Client::Ffmpeg, &tiny());
-    let mut viewer = view(&lab).await;
+    let mut viewer = view(&mut lab).await;
     lab.clients[encoder].stop();
     eventually("EXT-X-ENDLIST on all renditions", PATIENCE, async || viewer.has_ended().then_some(())).await;
     let report = viewer.finish().await;
@@ -226,7 +226,7 @@ async fn hostile_peers_do_not_disturb_a_live_stream() {
     use tokio::io::AsyncWriteExt as _;
     let mut lab = start().await;
     publish(&mut lab, Client::Ffmpeg, &tiny());
-    let viewer = view(&lab).await;
+    let viewer = view(&mut lab).await;
     let port = lab.boxes[0].ports.rtmp;
     let connect = || tokio::net::TcpStream::connect(("127.0.0.1", port));
     let mut silent = Vec::new();

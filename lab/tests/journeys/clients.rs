@@ -14,7 +14,7 @@ use crate::support::{
 async fn from_ffmpeg_to_ffmpeg() {
     let mut lab = start().await;
     publish(&mut lab, Client::Ffmpeg, &Source::small());
-    let viewer = view(&lab).await;
+    let viewer = view(&mut lab).await;
     let url = lab.multivariant_url();
     let args =
         ["-v", "error", "-i", &url, "-map", "0:v:0", "-map", "0:a:0", "-t", "3", "-f", "framecrc", "-"];
@@ -36,7 +36,7 @@ async fn from_ffmpeg_to_ffmpeg() {
 async fn from_gstreamer_to_gstreamer() {
     let mut lab = start().await;
     publish(&mut lab, Client::GstRtmp2, &Source::small());
-    let viewer = view(&lab).await;
+    let viewer = view(&mut lab).await;
     let uri = format!("uri={}", lab.multivariant_url());
     let pipeline = format!(
         "-q uridecodebin3 {uri} name=d  d. ! queue ! videoconvert ! video/x-raw ! fakesink num-buffers=60 \
@@ -54,7 +54,7 @@ async fn from_librtmp_to_the_watch_page() {
     let mut lab = start().await;
     assert!(lab.watch_url().ends_with("/watch/test"));
     publish(&mut lab, Client::Librtmp, &Source::small());
-    let viewer = view(&lab).await;
+    let viewer = view(&mut lab).await;
     let saw = node(
         "play.mjs",
         &["--url", &lab.watch_url(), "--seconds", "6", "--levels", "--json"],
@@ -77,7 +77,7 @@ async fn over_rtmps() {
     let mut lab = start().await;
     let url = lab.rtmps_url(0);
     publish_to(&mut lab, Client::Ffmpeg, &Source::small(), &url);
-    let viewer = view(&lab).await;
+    let viewer = view(&mut lab).await;
     more_segments(&viewer, 1).await;
     assert_clean(&viewer.finish().await);
 }

@@ -64,7 +64,7 @@ async fn revoking_a_key_ends_its_session() {
 async fn a_cut_cable_is_noticed_and_nobody_reads_already_publishing() {
     let mut lab = crate::support::start_with(|options| options.faults = true).await;
     let first = crate::support::publish(&mut lab, Client::Ffmpeg, &tiny());
-    let viewer = crate::support::view(&lab).await;
+    let viewer = crate::support::view(&mut lab).await;
     let old = live_sessions(&lab, 0).await;
     lab.boxes[0].cable.as_ref().unwrap().set(Mode::BlackHole);
     // Ten seconds are promised; the machine may be busy.

@@ -41,7 +41,7 @@ fn send(lab: &Lab, tags: Vec<Tag>) -> tokio::task::JoinHandle<Publisher> {
 async fn look(client: Client, source: &Source) -> Report {
     let mut lab = start().await;
     publish(&mut lab, client, source);
-    let viewer = view(&lab).await;
+    let viewer = view(&mut lab).await;
     more_segments(&viewer, 2).await;
     viewer.finish().await
 }
@@ -76,11 +76,11 @@ async fn mono_at_44100() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resolution_change_in_mid_stream_is_a_discontinuity() {
-    let lab = start().await;
+    let mut lab = start().await;
     let small = clip(&lab, "small", &tiny(), 8);
     let wide = with_video(|video| (video.width, video.height, video.kbits) = (640, 360, 500));
     let sent = send(&lab, flv::join(small, clip(&lab, "wide", &wide, 14), 33));
-    let viewer = view(&lab).await;
+    let viewer = view(&mut lab).await;
     let report = until_discontinuity(&viewer).await;
     assert!(report.renditions.values().all(|rendition| !rendition.ended), "{report}");
     let session = live_sessions(&lab, 0).await;
@@ -103,11 +103,11 @@ async fn until_discontinuity(viewer: &Viewer) -> Report {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn timestamps_that_wrap_around() {
-    let lab = start().await;
+    let mut lab = start().await;
     // Five seconds before the end of the 32 bits.
     let tags = flv::shift(clip(&lab, "long", &tiny(), 14), u32::MAX - 5_000);
     let sent = send(&lab, tags);
-    let viewer = view(&lab).await;
+    let viewer = view(&mut lab).await;
     more_segments(&viewer, 4).await;
     let report = viewer.finish().await;
     assert!(discontinuities(&report).is_empty(), "{report}");
@@ -117,12 +117,12 @@ async fn timestamps_that_wrap_around() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn timestamps_that_jump() {
-    let lab = start().await;
+    let mut lab = start().await;
     let first = clip(&lab, "first", &tiny(), 6);
     let second = first.clone();
     // An hour's step forward, as after a laptop's sleep; headers are sent again.
     let sent = send(&lab, flv::join(first, flv::shift(second, 0), 3_600_000));
-    let viewer = view(&lab).await;
+    let viewer = view(&mut lab).await;
     more_segments(&viewer, 4).await;
     let report = viewer.finish().await;
     assert_eq!(report.sessions.len(), 1, "{report}");
@@ -134,7 +134,7 @@ async fn timestamps_that_jump() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_corrupt_frame() {
-    let lab = start().await;
+    let mut lab = start().await;
     let mut tags = clip(&lab, "damaged", &tiny(), 14);
     // A frame in the middle of a group, 5 s in: its slice data is overwritten.
     let victim = tags
@@ -145,7 +145,7 @@ async fn a_corrupt_frame() {
     data.iter_mut().skip(16).for_each(|byte| *byte ^= 0xa5);
     victim.data = Bytes::from(data);
     let sent = send(&lab, tags);
-    let viewer = view(&lab).await;
+    let viewer = view(&mut lab).await;
     more_segments(&viewer, 4).await;
     let report = viewer.finish().await;
     assert!(discontinuities(&report).is_empty(), "{report}");

@@ -25,7 +25,7 @@ pub(crate) async fn start_with(adjust: impl FnOnce(&mut Options)) -> Lab {
     let mut options = Options::new("test".parse().unwrap());
     let rung = |name: &str, height, bitrate| Rung { name: name.to_owned(), height, bitrate };
     options.ladder = Some(vec![rung("360p", 360, 500_000), rung("180p", 180, 150_000)]);
-    options.overrides.transcode = json!({ "preset": "ultrafast", "cpu_budget": 1.0, "log": "debug" });
+    options.overrides.transcode = json!({ "preset": "ultrafast", "cpu_budget": 1.0, "log_level": "debug" });
     adjust(&mut options);
     Lab::start(options).await.unwrap()
 }
@@ -59,9 +59,18 @@ pub(crate) fn publish_as(lab: &mut Lab, client: Client, source: &Source, url: &s
 }
 
 /// A viewer of the lab's channel who begins when there is something to see.
-pub(crate) async fn view(lab: &Lab) -> Viewer {
+pub(crate) async fn view(lab: &mut Lab) -> Viewer {
     let options = check::Options { wait: PATIENCE, ..check::Options::new(lab.multivariant_url()) };
-    let viewer = Viewer::start(options).await.unwrap_or_else(|error| panic!("{error}"));
+    let broken = async {
+        // A process that has died says why, and nobody waits for its picture.
+        while lab.check_running().is_ok() {
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    let viewer = tokio::select! {
+        viewer = Viewer::start(options) => viewer.unwrap_or_else(|error| panic!("{error}")),
+        () = broken => panic!("{}", lab.check_running().unwrap_err()),
+    };
     let parts = |report: &Report| report.renditions.values().all(|rendition| rendition.parts > 0);
     viewer.until("the first part on all renditions", PATIENCE, parts).await.unwrap();
     viewer
