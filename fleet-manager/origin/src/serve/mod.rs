@@ -10,13 +10,15 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use nodi_daemon::shutdown::Shutdown;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 
 /// Connections that wait to be accepted: a crowd that arrives in one moment.
 const BACKLOG: i32 = 4_096;
 /// A client that needs longer for the TLS handshake is not worth a slot.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A peer that takes nothing of what was sent to it for this long is gone (TCP_USER_TIMEOUT).
+const STUCK_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between attempts to accept while the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -52,6 +54,7 @@ async fn accept(listener: TcpListener, shutdown: &Shutdown, mut open: impl FnMut
             Ok((stream, peer)) => {
                 // Parts are written whole: nothing is gained by waiting for more.
                 let _ = stream.set_nodelay(true);
+                let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(STUCK_TIMEOUT));
                 open(stream, peer);
             }
             Err(error) => {

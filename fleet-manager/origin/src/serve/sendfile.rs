@@ -9,6 +9,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -19,16 +20,20 @@ use crate::blob::Slice;
 /// Slices that may be noted and not written yet: more than one only if a client pipelines requests.
 const MAX_NOTED: usize = 8;
 
-/// Slices that the connection is about to write, oldest first.
+/// A reader that takes longer for a part or a segment is cut off: what it reads stays in memory, whatever the
+/// window says.
+const SLOWEST: Duration = Duration::from_secs(60);
+
+/// Slices that the connection is about to write, oldest first, each with when it was noted.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Notes(Arc<Mutex<VecDeque<Slice>>>);
+pub(super) struct Notes(Arc<Mutex<VecDeque<(Slice, Instant)>>>);
 
 impl Notes {
     /// The slice's bytes will be written, in the order of these calls.
     pub(super) fn add(&self, slice: Slice) {
         let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if notes.len() < MAX_NOTED {
-            notes.push_back(slice);
+            notes.push_back((slice, Instant::now()));
         }
     }
 
@@ -39,13 +44,14 @@ impl Notes {
     /// The part of a noted slice that `bytes` are, and whether it is the slice's last one.
     fn find(&self, bytes: &[u8]) -> Option<Found> {
         let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = notes.iter().position(|slice| slice.as_ref().as_ptr_range().contains(&bytes.as_ptr()))?;
+        let index =
+            notes.iter().position(|(slice, _)| slice.as_ref().as_ptr_range().contains(&bytes.as_ptr()))?;
         // Older ones are written already.
         notes.drain(..index);
-        let noted = notes.front()?;
+        let (noted, since) = notes.front()?;
         let offset = (bytes.as_ptr().addr()).checked_sub(noted.as_ref().as_ptr().addr())? as u64;
         let slice = noted.range(offset, bytes.len() as u64)?;
-        Some(Found { is_last: offset + slice.len() == noted.len(), slice })
+        Some(Found { is_last: offset + slice.len() == noted.len(), slice, since: *since })
     }
 
     fn finish_first(&self) {
@@ -56,6 +62,7 @@ impl Notes {
 struct Found {
     slice: Slice,
     is_last: bool,
+    since: Instant,
 }
 
 /// A TCP connection that knows what is noted for it.
@@ -72,6 +79,9 @@ impl Plain {
     }
 
     fn poll_sendfile(&self, context: &mut Context<'_>, found: &Found) -> Poll<io::Result<usize>> {
+        if found.since.elapsed() > SLOWEST {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         let (file, offset) = found.slice.file();
         let count = usize::try_from(found.slice.len()).unwrap_or(usize::MAX);
         let sent = ready!(self.poll_send(context, || {
