@@ -152,6 +152,7 @@ pace = "file"
 passthrough = ${passthrough}
 cpu_budget = 1.0
 min_free_bytes = 0
+thumbnail_s = 0
 `,
   );
   const result = await timed(
