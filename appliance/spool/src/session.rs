@@ -10,8 +10,8 @@ pub struct SpoolSession {
     pub session: SessionId,
     /// The renditions that are being written, best first.
     pub renditions: Vec<Rendition>,
-    /// Longest segment, in whole seconds (EXT-X-TARGETDURATION).
+    /// Longest segment of the session so far and to come, in whole seconds (EXT-X-TARGETDURATION).
     pub target_duration_s: u32,
-    /// Longest part, in nanoseconds (PART-TARGET); a multiple of 10 µs, so that it is exact in five decimals.
+    /// Longest part likewise, in nanoseconds (PART-TARGET); a multiple of 10 µs, so that it is exact in five decimals.
     pub part_target_ns: u64,
 }

@@ -58,7 +58,7 @@ fn what_was_there_and_what_comes() {
 #[test]
 fn replaced_files_are_told_each_time() {
     let root = tempfile::tempdir().unwrap();
-    let writer = writer(root.path(), 0);
+    let mut writer = writer(root.path(), 0);
     let mut follower = Follower::open(root.path(), |_| 0).unwrap();
     for target in 1..=3 {
         writer.describe(vec![video("720p")], target, 333_340_000).unwrap();

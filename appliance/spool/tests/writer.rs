@@ -55,6 +55,14 @@ fn a_session_is_written_as_documented() {
         serde_json::from_slice(&fs::read(dir.join("session.json")).unwrap()).unwrap();
     assert_eq!(description.renditions, [video("720p")]);
     assert_eq!(description.part_target_ns, 333_340_000);
+
+    // What was promised once still holds for what was cut then, also with the next worker.
+    drop(writer);
+    let mut writer = common::writer(root.path(), 0);
+    writer.describe(vec![video("720p")], 1, 200_000_000).unwrap();
+    let text = fs::read(dir.join("session.json")).unwrap();
+    let description: SpoolSession = serde_json::from_slice(&text).unwrap();
+    assert_eq!((description.target_duration_s, description.part_target_ns), (2, 333_340_000));
     check_story(root.path(), &key(0).rendition(hd));
 }
 

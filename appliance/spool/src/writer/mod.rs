@@ -72,7 +72,16 @@ pub struct SessionWriter {
     files: SessionFiles,
     renditions: BTreeMap<RenditionName, RenditionWriter>,
     resumed: Option<Resumed>,
+    promised: Promised,
     _lock: File,
+}
+
+/// The longest durations that `session.json` ever named. They never go down within a session: what was cut before a
+/// change of the source is still in the playlists.
+#[derive(Debug, Clone, Copy, Default)]
+struct Promised {
+    target_duration_s: u32,
+    part_target_ns: u64,
 }
 
 #[derive(Debug)]
@@ -109,8 +118,10 @@ impl SessionWriter {
             log::warn!(channel:%, session:%, seq = resumed.next_seq, media_ns = resumed.media_ns;
                 "going on with a session that another worker left");
         }
+        let promised = promised(&dir);
         let files = SessionFiles { dir };
-        Ok(Self { channel: channel.clone(), session, options, files, renditions, resumed, _lock: lock })
+        let channel = channel.clone();
+        Ok(Self { channel, session, options, files, renditions, resumed, promised, _lock: lock })
     }
 
     #[must_use]
@@ -140,17 +151,20 @@ impl SessionWriter {
         self.files.clone()
     }
 
-    /// Replaces `session.json`. Readers may take it for true as soon as it is there: write the initialisation
+    /// Replaces `session.json`; durations stay at the longest that the session ever had. Readers may take it for true as soon as it is there: write the initialisation
     /// sections of all renditions first.
     ///
     /// # Errors
     /// `NoSpace`, `Io`.
     pub fn describe(
-        &self,
+        &mut self,
         renditions: Vec<Rendition>,
         target_duration_s: u32,
         part_target_ns: u64,
     ) -> Result<()> {
+        self.promised.target_duration_s = target_duration_s.max(self.promised.target_duration_s);
+        self.promised.part_target_ns = part_target_ns.max(self.promised.part_target_ns);
+        let Promised { target_duration_s, part_target_ns } = self.promised;
         let description = SpoolSession {
             channel: self.channel.clone(),
             session: self.session,
@@ -370,6 +384,17 @@ fn check_space(path: &Path, options: &Options) -> Result<()> {
         return Err(Error::NoSpace { path: path.to_owned(), free, reserve: options.min_free_bytes });
     }
     Ok(())
+}
+
+/// What an earlier worker said, if it came to say anything.
+fn promised(dir: &Path) -> Promised {
+    let description = fs::read(dir.join(layout::SESSION))
+        .ok()
+        .and_then(|text| serde_json::from_slice::<SpoolSession>(&text).ok());
+    description.map_or_else(Promised::default, |description| Promised {
+        target_duration_s: description.target_duration_s,
+        part_target_ns: description.part_target_ns,
+    })
 }
 
 fn lock(dir: &Path, wait: Duration) -> Result<File> {

@@ -32,6 +32,9 @@ const MAX_GAP_MS: u64 = 10_000;
 /// Frames that may wait for the pictures: minutes. More is dropped.
 const MAX_WAITING: usize = 16_384;
 
+/// Media times beyond a hundred years are nonsense.
+const MAX_NS: i64 = 3_155_760_000_000_000_000;
+
 #[derive(Debug)]
 pub(super) struct Audio {
     pub(super) output: Output,
@@ -48,7 +51,10 @@ pub(super) struct Audio {
     /// Frames in their places, not written yet; the first one starts at `position` samples. `None` is a hole.
     placed: VecDeque<Option<Bytes>>,
     position: u64,
+    /// Something is placed, so that the phase of the frames is fixed.
     anchored: bool,
+    /// What is before the next frame is silence: it can go to its own place.
+    rejoins: bool,
     /// Off the count, not confirmed yet.
     suspects: Vec<(i64, Bytes)>,
     /// Progress of the pictures when sound was last heard, in samples.
@@ -85,6 +91,7 @@ impl Audio {
             placed: VecDeque::new(),
             position: 0,
             anchored: false,
+            rejoins: false,
             suspects: Vec::new(),
             heard_at: 0,
             heard: Duration::ZERO,
@@ -111,7 +118,9 @@ impl Audio {
     /// from the timeline's start.
     pub(super) fn ahead_ns(&self) -> u64 {
         match (self.origin_ns, self.early.front(), self.early.back()) {
-            (None, Some(first), Some(last)) => u64::try_from(last.pts_ns - first.pts_ns).unwrap_or(0),
+            (None, Some(first), Some(last)) => {
+                u64::try_from(last.pts_ns.saturating_sub(first.pts_ns)).unwrap_or(0)
+            }
             _ => super::grid::scale(self.expected(), NS, u64::from(self.rate)),
         }
     }
@@ -131,19 +140,20 @@ impl Audio {
         };
         let at = self.samples_at(frame.pts_ns.saturating_sub(origin_ns));
         if !self.anchored {
-            let Ok(at) =
-                u64::try_from(at + self.ms(2)).map(|at| at.saturating_sub(self.ms(2).unsigned_abs()))
-            else {
+            // Rounding may put the first frame a little before the start.
+            let Ok(at) = u64::try_from(if at > -self.ms(2) { at.max(0) } else { at }) else {
                 self.stats.dropped += 1;
                 return;
             };
             self.anchored = true;
-            if self.placed.is_empty() && self.position == 0 {
-                self.position = at % self.frame_len;
-                self.fill_to(at, events);
-                self.put(frame.data);
-                return;
-            }
+            self.position = at % self.frame_len;
+            self.fill_to(at, events);
+            self.put(frame.data);
+            return;
+        }
+        if self.rejoins {
+            self.rejoin(at, frame.data, events);
+            return;
         }
         let off = at - self.expected_signed() - self.suspected();
         if off.abs() <= self.ms(TOLERANCE_MS) {
@@ -157,6 +167,19 @@ impl Audio {
         if self.suspects.len() >= CONFIRMATIONS {
             self.resync(with_video, events);
         }
+    }
+
+    /// The first frame after silence, to the nearest place.
+    fn rejoin(&mut self, at: i64, data: Bytes, events: &mut Vec<Event>) {
+        let half = i64::try_from(self.frame_len / 2).unwrap_or(0);
+        let off = at - self.expected_signed();
+        if off < -half || off > self.ms(MAX_GAP_MS) {
+            self.stats.dropped += 1;
+            return;
+        }
+        self.fill_to(u64::try_from(at + half).unwrap_or(0), events);
+        self.rejoins = false;
+        self.put(data);
     }
 
     fn suspected(&self) -> i64 {
@@ -174,7 +197,7 @@ impl Audio {
             // Nothing tells how long it really was.
             let skipped = first - self.expected_signed();
             let skipped_ns = skipped.saturating_mul(1_000_000_000) / i64::from(self.rate);
-            self.origin_ns = self.origin_ns.map(|origin| origin + skipped_ns);
+            self.origin_ns = self.origin_ns.map(|origin| origin.saturating_add(skipped_ns));
             first -= skipped;
         }
         if let Ok(first) = u64::try_from(first) {
@@ -250,6 +273,8 @@ impl Audio {
         self.stats.dropped += self.suspects.len() as u64;
         self.suspects.clear();
         self.fill_to(end, events);
+        self.anchored = true;
+        self.rejoins = true;
         true
     }
 
@@ -263,6 +288,7 @@ impl Audio {
     }
 
     fn samples_at(&self, ns: i64) -> i64 {
+        let ns = ns.clamp(-MAX_NS, MAX_NS);
         let doubled = i128::from(ns) * i128::from(self.rate) * 2;
         i64::try_from((doubled.div_euclid(i128::from(NS)) + 1).div_euclid(2)).unwrap_or(i64::MAX)
     }
@@ -371,9 +397,6 @@ impl Audio {
         for (_, data) in std::mem::take(&mut self.suspects) {
             self.put(data);
         }
-        if let Some(end) = view.nominal_end {
-            view.decided = view.decided.max(end);
-        }
         self.advance(view)?;
         if self.in_segment.take().is_some() {
             self.flush(view)?;
@@ -385,5 +408,115 @@ impl Audio {
             self.output.close(view.writer, self.position)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::AudioTrack;
+    use super::super::renditions;
+    use super::*;
+    use nodi_protocol::SessionId;
+    use nodi_spool::SessionWriter;
+    use nodi_spool::writer::Options;
+
+    const DAYS: u64 = 3;
+
+    fn audio(rate: u32, grid: (u32, u32)) -> Audio {
+        let root = tempfile::tempdir().unwrap();
+        let options = Options { min_free_bytes: 0, ..Options::default() };
+        let session = SessionId::new(0, 0);
+        let mut writer =
+            SessionWriter::open(root.path(), &"room".parse().unwrap(), session, options).unwrap();
+        let track = AudioTrack {
+            name: "audio".parse().unwrap(),
+            config: Bytes::from_static(&[0x12, 0x10]),
+            sample_rate: rate,
+            channels: 2,
+            frame_len: 1024,
+            bitrate: 128_000,
+        };
+        let (rendition, entry) = renditions::audio(&track, 2 * NS, 6).unwrap();
+        let output = Output::new(&mut writer, rendition, &entry, rate, 0).unwrap();
+        let grid = FrameRate::new(grid).unwrap();
+        let mut audio = Audio::new(output, (rate, 1024), 15, None, grid, 0);
+        audio.start(0, &mut Vec::new());
+        audio
+    }
+
+    /// Counts the frames that a boundary leaves before it, without a writer.
+    fn drain(audio: &mut Audio) -> u64 {
+        let frames = audio.placed.len() as u64;
+        audio.position += frames * audio.frame_len;
+        audio.placed.clear();
+        frames
+    }
+
+    fn frame(pts_ns: u64) -> AudioFrame {
+        AudioFrame { pts_ns: i64::try_from(pts_ns).unwrap(), data: Bytes::new() }
+    }
+
+    #[test]
+    fn boundaries_stay_together_for_days() {
+        for rate in [44_100, 48_000] {
+            for grid in [(30, 1), (60, 1), (30_000, 1001), (60_000, 1001), (25, 1), (24_000, 1001)] {
+                let audio = audio(rate, grid);
+                let frames = audio.grid.frames(2000);
+                let segments = DAYS * 24 * 3600 / 2;
+                for seq in 0..=segments {
+                    let boundary = audio.grid.samples(seq * frames, rate);
+                    // The exact instant, in samples, times the denominator.
+                    let exact = u128::from(seq * frames) * u128::from(rate) * u128::from(audio.grid.den);
+                    let rounded = u128::from(boundary) * u128::from(audio.grid.num);
+                    assert!(rounded.abs_diff(exact) * 2 <= u128::from(audio.grid.num));
+                    // The first frame after the boundary is the nearest one.
+                    let first = (2 * boundary).saturating_sub(1024).div_ceil(2048) * 1024;
+                    let first = if audio.is_before(first, seq * frames) { first + 1024 } else { first };
+                    assert!(!audio.is_before(first, seq * frames));
+                    assert!(seq == 0 || audio.is_before(first - 1024, seq * frames));
+                    assert!(first.abs_diff(boundary) <= 512, "{rate} {grid:?} {seq}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn whole_milliseconds_for_days_move_nothing() {
+        for rate in [44_100_u32, 48_000] {
+            let mut audio = audio(rate, (30_000, 1001));
+            let mut events = Vec::new();
+            let mut written = 0;
+            for number in 0..DAYS * 24 * 3600 * u64::from(rate) / 1024 {
+                let ms = number * 1024 * 1000 / u64::from(rate);
+                audio.place(frame(ms * 1_000_000), true, &mut events);
+                written += drain(&mut audio);
+            }
+            assert_eq!(events, []);
+            assert_eq!(audio.stats, AudioStatus { frames: written, ..AudioStatus::default() });
+            assert_eq!(audio.position, written * 1024);
+        }
+    }
+
+    #[test]
+    fn a_sound_card_that_drifts_is_followed_in_whole_frames() {
+        for ppm in [-200_i64, 200] {
+            let mut audio = audio(48_000, (30, 1));
+            let mut events = Vec::new();
+            for number in 0..3600 * 48_000 / 1024_i64 {
+                // The card's samples come faster or slower than the clock that stamps them.
+                let ns = number * 1024 * 1_000_000_000 / 48_000;
+                let stamped = ns + ns * ppm / 1_000_000;
+                audio.place(frame(u64::try_from(stamped).unwrap()), true, &mut events);
+                let expected = i64::try_from(audio.expected()).unwrap() - 1024;
+                let heard_ms = expected * 1000 / 48_000;
+                assert!((heard_ms - stamped / 1_000_000).abs() <= 110, "{ppm}");
+                drain(&mut audio);
+            }
+            // 720 ms an hour.
+            let (filled, dropped) = (audio.stats.filled, audio.stats.dropped);
+            let moved = if ppm > 0 { filled } else { dropped };
+            assert!((30..=38).contains(&moved), "{:?}", audio.stats);
+            assert_eq!(filled + dropped, moved);
+        }
     }
 }

@@ -102,7 +102,7 @@ impl Cutter {
         for name in left {
             writer.end(&name, EndReason::Gone)?;
         }
-        timeline.describe(&writer)?;
+        timeline.describe(&mut writer)?;
         Ok(Self {
             writer,
             events: Vec::new(),
@@ -212,7 +212,7 @@ impl Cutter {
         for name in old.iter().filter(|name| !self.timeline.has(name)) {
             self.writer.end(name, EndReason::Gone)?;
         }
-        self.timeline.describe(&self.writer)
+        self.timeline.describe(&mut self.writer)
     }
 
     /// Writes what is held back, closes all segments and ends all renditions. Tries to end each one even when one
@@ -383,7 +383,7 @@ impl Cutter {
         rung.stats.gone = Some(reason);
         self.stats.update(&rung.stats);
         self.writer.end(name, reason)?;
-        self.timeline.describe(&self.writer)
+        self.timeline.describe(&mut self.writer)
     }
 
     fn collect_stats(&mut self) {
@@ -504,7 +504,7 @@ impl Timeline {
             || self.audio.as_ref().is_some_and(|audio| audio.output.name() == name)
     }
 
-    fn describe(&self, writer: &SessionWriter) -> Result<(), Error> {
+    fn describe(&self, writer: &mut SessionWriter) -> Result<(), Error> {
         let video = self.rungs.iter().map(|rung| rung.output.rendition().clone());
         let audio = self.audio.iter().map(|audio| audio.output.rendition().clone());
         writer.describe(video.chain(audio).collect(), self.target_duration_s, self.part_target_ns)?;

@@ -1,5 +1,29 @@
 //! The timeline: turns encoded frames of all rungs and of the audio into segments and parts in the spool, all cut at
 //! the same boundaries. Pure logic and files: nothing here knows GStreamer or FLV.
+//!
+//! What holds for whoever reads the spool, and what it costs when the input is not as it should be:
+//!
+//! - **Start.** Media time 0 is the first key frame that at least half of the rungs agree on (sound alone: its first
+//!   frame). Sound before it is dropped; sound that starts after it is silence until then. A worker that goes on where
+//!   another one crashed starts at the end of what that one wrote.
+//! - **Boundaries** are decided once for all renditions: where half of the rungs, or the passed-through source, have a
+//!   key frame at or after the nominal length ([`spans`]). A key frame anywhere else is an event and cuts nothing. A
+//!   rung without a key frame at a boundary leaves that segment empty, because every segment starts with a key frame;
+//!   three in a row, and it is given up. Without any key frames the segment ends where its duration would no longer
+//!   round to the target duration, and the timeline goes on at the next key frame, with a discontinuity.
+//! - **Parts** are whole frames, as even as the frame grid allows, written the moment that their last frame is there.
+//!   PART-TARGET is the longest part that can come up. Sound has as many whole AAC frames a part as fit into it, and
+//!   what is left of the segment in the last one.
+//! - **Frames that never came** are bridged: the one before is shown longer, or the one after sooner, within a part.
+//!   A whole part that is missing is a hole.
+//! - **Sound** is counted in samples and only moved, in whole frames, when its timestamps insist. It belongs to the
+//!   segment on whose side of the boundary its middle lies. When it does not come it is silence, one second behind the
+//!   pictures; a codec without a canned silent frame leaves a hole.
+//! - **Waiting** is bounded: for other rungs at a boundary half a part, for sound a second, for a rung that stands
+//!   still ten seconds. Pictures never wait for sound. Sound waits for pictures, until all rungs are given up after ten
+//!   seconds without any; then it goes on alone.
+//! - **Wall-clock time** is when media arrived here, without the jitter, and follows a drifting publisher by at most
+//!   1 ms a second ([`clock`]).
 
 mod audio;
 mod clock;

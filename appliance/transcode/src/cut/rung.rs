@@ -13,6 +13,9 @@ use super::{Error, Event, Frame, RungStats};
 /// A rung that misses its key frame at this many boundaries in a row is given up: its viewers see nothing but gaps.
 pub(super) const MAX_MISSES_IN_A_ROW: u32 = 3;
 
+/// Millennia at 240 frames a second; beyond, ticks would overflow.
+const MAX_INDEX: u64 = 1 << 45;
+
 #[derive(Debug)]
 pub(super) struct Rung {
     pub(super) output: Output,
@@ -87,7 +90,8 @@ impl Rung {
 
     /// Takes a frame in.
     pub(super) fn deliver(&mut self, frame: Frame) -> Result<(), Error> {
-        if let Some(last) = self.delivered.filter(|last| frame.index < *last) {
+        let last = self.delivered.unwrap_or(0);
+        if frame.index < last || frame.index > MAX_INDEX {
             return Err(Error::Order { rung: self.name().clone(), index: frame.index, last });
         }
         self.stats.frames += 1;
@@ -157,7 +161,8 @@ impl Rung {
         };
         let in_span = span.end.is_none_or(|end| first.index < end);
         // A key frame that comes a few frames late starts at the boundary: what is missing was dropped before it.
-        let missed = !(in_span && first.keyframe && first.index < span.start + view.parts.longest);
+        let first_end = first.index + u64::from(first.duration.max(1));
+        let missed = !(in_span && first.keyframe && first_end <= span.start + view.parts.longest);
         self.output.open(view.writer, &span, self.ticks(view, span.start), 0)?;
         self.current = Some(Current { span, missed });
         self.position = span.start;
@@ -192,7 +197,6 @@ impl Rung {
         if frame.index > self.position {
             self.bridge(view, span, frame.index)?;
         }
-        let start = self.position;
         let mut end = frame.index + u64::from(frame.duration.max(1));
         // A frame that is shown longer than one must not reach over the boundary.
         for border in [span.end, view.nominal_end].into_iter().flatten() {
@@ -203,6 +207,11 @@ impl Rung {
         if !self.part.is_empty() && end > self.part_end {
             self.flush(view)?;
         }
+        if self.part.is_empty() {
+            // A bridged frame must not make a part that is too long.
+            self.position = self.position.max(end.saturating_sub(view.parts.longest));
+        }
+        let start = self.position;
         if self.part.is_empty() {
             self.part_start = start;
             self.part_end = span.start + view.parts.end_of_part(start - span.start, end - span.start);
