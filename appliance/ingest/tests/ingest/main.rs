@@ -15,6 +15,7 @@ mod handover;
 mod health;
 mod hostile;
 mod liveness;
+mod process;
 mod refusals;
 mod support;
 mod tls;
