@@ -238,7 +238,6 @@ async fn after_an_outage_live_comes_first_and_gaps_heal() {
         let text = pair.playlist("720p").await;
         gaps = gaps.max(text.matches("#EXT-X-GAP").count());
         if text.contains(&format!("{session}/720p/{live_from}.")) {
-            eprintln!("{text}");
             break;
         }
         assert!(returned.elapsed() < DEADLINE, "live again: {text}");

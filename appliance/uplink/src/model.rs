@@ -316,13 +316,13 @@ impl Session {
         }
     }
 
+    /// A session whose renditions all ended because the publisher stopped, or the disk is full, is over. Tracks
+    /// that the source lost, or rungs that were given up, may come back as long as ingest has the session.
     fn close_if_all_ended(&self) {
         let reasons: Option<Vec<EndReason>> =
             self.feeds().iter().map(|feed| feed.read(|index| index.ended)).collect();
-        // A rung that was given up earlier does not name the end of the session.
-        let Some(reasons) = reasons else { return };
-        let reason = reasons.iter().find(|reason| **reason == EndReason::Eof).or(reasons.first());
-        if let Some(reason) = reason {
+        let last = |reason: &&EndReason| matches!(reason, EndReason::Eof | EndReason::NoSpace);
+        if let Some(reason) = reasons.iter().flatten().find(last) {
             self.close(&reason.to_string());
         }
     }
@@ -472,6 +472,8 @@ pub(crate) mod tests {
         session.apply(&b, vec![open(0), part(0, 0)]);
         session.apply(&b, vec![Entry::End { reason: EndReason::Overload }]);
         assert_eq!(session.over(), None);
+        session.apply(&a, vec![Entry::End { reason: EndReason::Gone }]);
+        assert_eq!(session.over(), None, "both may come back");
         session.apply(&a, vec![Entry::End { reason: EndReason::Eof }]);
         assert_eq!(session.over().as_deref(), Some("eof"));
         let finished = session.feed(&a).unwrap().read(|index| index.segments[&0].finished);
