@@ -170,7 +170,7 @@ fn no_video() {
 fn jump(flv: &Bytes, from_ms: u32, by: i64) -> Bytes {
     edit(flv, |tags| {
         for tag in tags.iter_mut().filter(|tag| tag.timestamp_ms >= from_ms && !is_header(tag)) {
-            tag.timestamp_ms = (i64::from(tag.timestamp_ms) + by) as u32;
+            tag.timestamp_ms = u32::try_from(i64::from(tag.timestamp_ms) + by).unwrap();
         }
     })
 }

@@ -1,7 +1,9 @@
 //! Decoding, scaling and encoding, by GStreamer: what the pipelines are ([`describe`]) and how one runs ([`run`]).
 
+mod controls;
 pub mod describe;
 pub mod run;
 
+pub use controls::Controls;
 pub use describe::{Plan, Source};
-pub use run::{AudioEncoder, Controls, Output, Running};
+pub use run::{AudioEncoder, Output, Running};

@@ -1,7 +1,6 @@
 //! A pipeline at work: compressed tags go in, encoded frames with their number on the grid come out.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,22 +10,16 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 
+use super::controls::Controls;
 use super::describe::{self, Plan};
 use crate::backend::Backend;
 use crate::overload::DROP_ABOVE;
-use crate::rate::FrameRate;
 
 /// Compressed frames waiting for the decoder; when there are more, the input waits (a file) or the lag says so (live).
 const INPUT_FRAMES: u64 = 8;
 
 /// How often a full input is looked at again.
 const INPUT_POLL: Duration = Duration::from_millis(4);
-
-/// Pictures whose arrival is remembered: more than any decoder and encoder hold, at 60 fps 8 s.
-const ARRIVALS: usize = 512;
-
-/// No number yet.
-const NONE: u64 = u64::MAX;
 
 /// What a probe returns for a picture that goes no further. `Drop` would do as well, but the bindings and GStreamer
 /// would then both release the picture, which GStreamer complains about each time.
@@ -83,150 +76,6 @@ pub struct Encoded {
 
 /// Takes what comes out; `false` ends the pipeline. Called from the pipeline's threads.
 pub type Sink = Arc<dyn Fn(Output) -> bool + Send + Sync>;
-
-/// What can be changed while a pipeline runs, and what its parts tell each other.
-#[derive(Debug)]
-pub struct Controls {
-    rate: FrameRate,
-    frames_per_segment: u64,
-    live: bool,
-    first: AtomicU64,
-    rungs: Vec<RungControl>,
-    arrivals: Mutex<VecDeque<(u64, Instant)>>,
-    keys: Mutex<Keys>,
-    next_thumbnail: AtomicU64,
-}
-
-#[derive(Debug)]
-struct RungControl {
-    gone: AtomicBool,
-    halve: AtomicBool,
-    /// From this number on every second picture only, until
-    half_from: AtomicU64,
-    /// this one.
-    half_until: AtomicU64,
-    /// The encoder is told to start anew before the next picture.
-    resync: AtomicBool,
-}
-
-/// Where key frames are put.
-#[derive(Debug)]
-enum Keys {
-    /// At every multiple of the segment's length.
-    Grid,
-    /// At these, which the passed-through source has.
-    At(BTreeSet<u64>),
-}
-
-impl RungControl {
-    /// Whether only every second picture is encoded at `index`.
-    fn is_half(&self, index: u64) -> bool {
-        (self.half_from.load(Ordering::Acquire)..self.half_until.load(Ordering::Acquire)).contains(&index)
-    }
-
-    /// A segment starts: the rate that was asked for begins.
-    fn segment_starts(&self, index: u64) {
-        match (self.halve.load(Ordering::Acquire), self.is_half(index)) {
-            (true, false) => {
-                self.half_until.store(NONE, Ordering::Release);
-                self.half_from.store(index, Ordering::Release);
-            }
-            (false, true) => self.half_until.store(index, Ordering::Release),
-            (true, true) | (false, false) => {}
-        }
-    }
-}
-
-impl Controls {
-    fn new(plan: &Plan, live: bool, follow_source: bool) -> Self {
-        let rungs = plan.ladder.rungs.iter().map(|rung| RungControl {
-            gone: AtomicBool::new(false),
-            halve: AtomicBool::new(rung.half_rate),
-            half_from: AtomicU64::new(if rung.half_rate { 0 } else { NONE }),
-            half_until: AtomicU64::new(NONE),
-            resync: AtomicBool::new(false),
-        });
-        Self {
-            rate: plan.ladder.frame_rate,
-            frames_per_segment: plan.ladder.frames_per_segment,
-            live,
-            first: AtomicU64::new(NONE),
-            rungs: rungs.collect(),
-            arrivals: Mutex::new(VecDeque::with_capacity(ARRIVALS)),
-            keys: Mutex::new(if follow_source { Keys::At(BTreeSet::new()) } else { Keys::Grid }),
-            next_thumbnail: AtomicU64::new(0),
-        }
-    }
-
-    /// The grid's number of the first picture that was decoded; what comes out counts from it.
-    #[must_use]
-    pub fn first(&self) -> Option<u64> {
-        Some(self.first.load(Ordering::Acquire)).filter(|first| *first != NONE)
-    }
-
-    /// Encodes `rung` no longer.
-    pub fn give_up(&self, rung: usize) {
-        if let Some(rung) = self.rungs.get(rung) {
-            rung.gone.store(true, Ordering::Release);
-        }
-    }
-
-    /// Encodes every second picture of `rung` only, or all again, from the next segment on.
-    pub fn halve(&self, rung: usize, halve: bool) {
-        if let Some(rung) = self.rungs.get(rung) {
-            rung.halve.store(halve, Ordering::Release);
-        }
-    }
-
-    /// Asks all encoders for a key frame, when their key frames no longer agree.
-    pub fn resync(&self) {
-        for rung in &self.rungs {
-            rung.resync.store(true, Ordering::Release);
-        }
-    }
-
-    /// The passed-through source starts a segment at picture `index`.
-    pub fn force_key(&self, index: u64) {
-        if let Keys::At(keys) = &mut *lock(&self.keys) {
-            keys.insert(index);
-        }
-    }
-
-    fn arrived(&self, pts: u64, at: Instant) {
-        let mut arrivals = lock(&self.arrivals);
-        if arrivals.len() == ARRIVALS {
-            arrivals.pop_front();
-        }
-        arrivals.push_back((pts, at));
-    }
-
-    /// Since the picture came in that is shown at `pts`. One that fills a pause came with the picture that ended the pause.
-    fn lag(&self, pts: u64) -> Duration {
-        let half = self.rate.time_of(1) / 2;
-        let arrivals = lock(&self.arrivals);
-        let from = pts.saturating_sub(half);
-        let found = arrivals.iter().filter(|(shown, _)| *shown >= from).min_by_key(|(shown, _)| *shown);
-        found.or(arrivals.back()).map_or(Duration::ZERO, |(_, at)| at.elapsed())
-    }
-
-    /// Whether all encoders put a key frame at `index`.
-    fn is_key(&self, index: u64) -> bool {
-        match &*lock(&self.keys) {
-            Keys::Grid => {
-                let first = self.first.load(Ordering::Acquire);
-                index.checked_sub(first).is_some_and(|n| n.is_multiple_of(self.frames_per_segment))
-            }
-            Keys::At(keys) => keys.contains(&index),
-        }
-    }
-
-    /// Forgets key frames before `index`.
-    fn keys_done(&self, index: u64) {
-        if let Keys::At(keys) = &mut *lock(&self.keys) {
-            *keys = keys.split_off(&index);
-        }
-    }
-}
 
 /// One pipeline, from its start to [`Running::finish`]. Dropping it stops it at once.
 #[derive(Debug)]
@@ -426,7 +275,7 @@ impl AudioEncoder {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -65,14 +65,14 @@ impl Report {
         if let Detected::Software { instead } = detected {
             report.backend = Backend::Software;
             if let Some(reason) = instead {
-                report.software(reason.clone());
+                report.software(reason);
             }
         }
         report
     }
 
     /// The hardware encoder is not used.
-    pub(super) fn software(&mut self, reason: String) {
+    pub(super) fn software(&mut self, reason: &str) {
         self.backend = Backend::Software;
         self.raise("no_hardware_encoder", format!("encoding in software, since {reason}"), None);
     }

@@ -78,13 +78,16 @@ pub(super) struct Epoch {
     pub(super) given_up: Vec<String>,
 }
 
+/// Ends with what the session ended with.
+pub(super) type Thread = JoinHandle<Result<(), Error>>;
+
 /// Starts the writer of one session.
 pub(super) fn spawn(
     config: &Config,
     facts: SessionFacts,
     detected: &Detected,
     live: bool,
-) -> std::io::Result<(SyncSender<Message>, JoinHandle<Result<(), Error>>)> {
+) -> std::io::Result<(SyncSender<Message>, Thread)> {
     let (sender, receiver) = sync_channel(QUEUED);
     let root = config.spool.clone();
     let options = Options {
@@ -209,7 +212,7 @@ impl Writer {
                 Ok(())
             }
             Message::Software(reason) => {
-                self.report.software(reason);
+                self.report.software(&reason);
                 Ok(())
             }
             // Handled by the caller, which owns the writer.

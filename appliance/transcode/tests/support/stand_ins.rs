@@ -288,7 +288,7 @@ mod imp {
                                 glib::subclass::Signal::builder(name)
                                     .action()
                                     .class_handler(|values| {
-                                        forced(values[0].get::<gst::Bin>().unwrap());
+                                        forced(&values[0].get::<gst::Bin>().unwrap());
                                         None
                                     })
                                     .build()
@@ -424,7 +424,7 @@ mod imp {
         }
     }
 
-    fn forced(bin: gst::Bin) {
+    fn forced(bin: &gst::Bin) {
         FORCED.fetch_add(1, Ordering::Relaxed);
         let Some(inner) = bin.by_name("inner") else { return };
         let sink = inner.static_pad("sink").unwrap();
