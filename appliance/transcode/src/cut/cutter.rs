@@ -63,6 +63,8 @@ struct Timeline {
     origin_ns: i64,
     /// Media time there, since the session's start.
     base_ns: u64,
+    /// End of what rungs wrote that are gone: they may come back and must not go back in time.
+    gone_end_ns: u64,
     target_duration_s: u32,
     part_target_ns: u64,
     reference_time: bool,
@@ -380,6 +382,7 @@ impl Cutter {
             };
             rung.close(&mut view)?;
         }
+        self.timeline.gone_end_ns = self.timeline.gone_end_ns.max(rung.output.end_ns);
         rung.stats.gone = Some(reason);
         self.stats.update(&rung.stats);
         self.writer.end(name, reason)?;
@@ -492,6 +495,7 @@ impl Timeline {
             origin: None,
             origin_ns: 0,
             base_ns,
+            gone_end_ns: base_ns,
             target_duration_s,
             part_target_ns,
             reference_time: config.producer_reference_time,
@@ -540,7 +544,7 @@ impl Timeline {
     fn end_ns(&self) -> u64 {
         let video = self.rungs.iter().map(|rung| rung.output.end_ns);
         let audio = self.audio.iter().map(|audio| audio.output.end_ns);
-        video.chain(audio).max().unwrap_or(0).max(self.base_ns)
+        video.chain(audio).max().unwrap_or(0).max(self.gone_end_ns)
     }
 
     fn moved(&mut self, rung: &RenditionName, now: Duration) {
