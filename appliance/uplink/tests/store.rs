@@ -148,8 +148,11 @@ async fn a_directory_never_names_what_is_not_there() {
     worker.thumbnail(b"jpeg");
     let written = worker.end();
     until("all is listed", || {
-        let text = std::fs::read_to_string(root.join("nodi/720p.m3u8")).unwrap_or_default();
-        text.matches("#EXTINF").count() == 7
+        let listed = |name: &str| {
+            let text = std::fs::read_to_string(root.join(format!("nodi/{name}.m3u8"))).unwrap_or_default();
+            text.matches("#EXTINF").count() == 7
+        };
+        ["720p", "360p", "audio"].into_iter().all(listed) && root.join("nodi/index.m3u8").exists()
     })
     .await;
     for ((name, seq), bytes) in &written {
@@ -160,8 +163,8 @@ async fn a_directory_never_names_what_is_not_there() {
     let front = std::fs::read_to_string(root.join("nodi/index.m3u8")).unwrap();
     assert!(front.contains("720p.m3u8") && front.contains("360p.m3u8") && front.contains("audio.m3u8"));
     until("the thumbnail is there", || root.join("nodi/thumbnail.jpg").exists()).await;
-    assert!(files_below(&root).iter().all(|file| !file.ends_with(".new")));
     uplink.stop().await;
+    assert!(files_below(&root).iter().all(|file| !file.ends_with(".new")));
 }
 
 #[tokio::test]
