@@ -35,6 +35,7 @@ mod renditions;
 mod rung;
 mod silence;
 mod spans;
+mod timeline;
 mod track;
 
 pub use config::{Boundaries, CutConfig, DEFAULT_PART_MS, DEFAULT_SEGMENT_MS, MAX_PART_MS, MIN_PART_MS};

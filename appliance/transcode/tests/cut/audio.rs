@@ -22,7 +22,7 @@ fn run(seconds: u64, sample_rate: u32, ahead_ns: i64, sounds: &[AudioFrame]) -> 
         {
             cutter.audio(sound.clone()).unwrap();
         }
-        cutter.video(&name("a"), picture(index, index % 60 == 0)).unwrap();
+        cutter.video(&name("a"), picture(index, index.is_multiple_of(60))).unwrap();
         events.extend(cutter.take_events());
     }
     for sound in sounds {
@@ -136,7 +136,7 @@ fn sound_that_stops_for_good_does_not_stop_the_pictures() {
     }
     for index in 0..300 {
         bench.pass(33);
-        cutter.video(&name("a"), picture(index, index % 60 == 0)).unwrap();
+        cutter.video(&name("a"), picture(index, index.is_multiple_of(60))).unwrap();
     }
     let story = story::read(&bench);
     // All but the newest second is there already.
@@ -198,7 +198,7 @@ fn when_pictures_stand_still_sound_goes_on_alone() {
     for index in 0..100 {
         both(&mut cutter, index * 100 / 3);
         for rung in ["a", "b"] {
-            cutter.video(&name(rung), picture(index, index % 60 == 0)).unwrap();
+            cutter.video(&name(rung), picture(index, index.is_multiple_of(60))).unwrap();
         }
     }
     both(&mut cutter, 20_000);

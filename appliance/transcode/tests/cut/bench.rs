@@ -154,7 +154,7 @@ pub fn feed(
             }
         }
         for rung in rungs {
-            cutter.video(&name(rung), picture(index, index % key == 0)).unwrap();
+            cutter.video(&name(rung), picture(index, index.is_multiple_of(key))).unwrap();
         }
     }
 }

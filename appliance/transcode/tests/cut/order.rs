@@ -31,7 +31,7 @@ fn cut(choices: &[u8], skew: u64, sample_rate: u32) -> Vec<(String, Vec<u8>)> {
         let track = allowed[usize::from(*choices.next().unwrap()) % allowed.len()];
         let index = done[track];
         match RUNGS.get(track) {
-            Some(rung) => cutter.video(&name(rung), picture(index, index % 60 == 0)).unwrap(),
+            Some(rung) => cutter.video(&name(rung), picture(index, index.is_multiple_of(60))).unwrap(),
             None => cutter.audio(sound(index, sample_rate, 0)).unwrap(),
         }
         done[track] += 1;
@@ -128,7 +128,7 @@ proptest! {
             match step {
                 Step::Picture { rung, skip, keyframe, half_rate } => {
                     let index = next[rung] + skip;
-                    let mut frame = picture(index, keyframe.unwrap_or(index % 60 == 0));
+                    let mut frame = picture(index, keyframe.unwrap_or(index.is_multiple_of(60)));
                     frame.duration = 1 + u32::from(half_rate);
                     next[rung] = index + u64::from(frame.duration);
                     let result = cutter.video(&name(RUNGS[rung]), frame);

@@ -84,7 +84,7 @@ fn no_space_ends_the_session_cleanly() {
     let mut cutter = Cutter::new(writer, CutConfig::default(), tracks(&["a"], (30, 1), None)).unwrap();
     let rung = "a".parse().unwrap();
     let error = (0..)
-        .find_map(|index| cutter.video(&rung, super::bench::picture(index, index % 60 == 0)).err())
+        .find_map(|index| cutter.video(&rung, super::bench::picture(index, index.is_multiple_of(60))).err())
         .unwrap();
     assert!(matches!(error, Error::Spool(nodi_spool::Error::NoSpace { .. })), "{error}");
     cutter.finish(EndReason::NoSpace).unwrap();

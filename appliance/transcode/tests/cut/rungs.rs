@@ -33,7 +33,7 @@ fn run(
 }
 
 fn every_60(_: &str, index: u64) -> bool {
-    index % 60 == 0
+    index.is_multiple_of(60)
 }
 
 fn all(_: &str, _: u64) -> bool {
@@ -126,7 +126,13 @@ fn frame_rates_and_part_lengths() {
 fn a_key_frame_elsewhere_is_an_event_and_no_cut() {
     let bench = Bench::new();
     let mut cutter = bench.cutter(CutConfig::default(), tracks(&["a", "b"], RATE, None));
-    run(&mut cutter, &["a", "b"], 0..180, |rung, index| index % 60 == 0 || (rung == "b" && index == 75), all);
+    run(
+        &mut cutter,
+        &["a", "b"],
+        0..180,
+        |rung, index| index.is_multiple_of(60) || (rung == "b" && index == 75),
+        all,
+    );
     assert_eq!(cutter.take_events(), [Event::UnexpectedKeyFrame { rung: name("b"), index: 75 }]);
     assert_eq!(cutter.stats().rungs[1].unexpected_key_frames, 1);
     cutter.finish(EndReason::Eof).unwrap();
@@ -140,7 +146,13 @@ fn a_key_frame_elsewhere_is_an_event_and_no_cut() {
 fn a_missed_key_frame_costs_that_rung_a_segment() {
     let bench = Bench::new();
     let mut cutter = bench.cutter(CutConfig::default(), tracks(&RUNGS, RATE, Some(48_000)));
-    run(&mut cutter, &RUNGS, 0..240, |rung, index| index % 60 == 0 && (rung, index) != ("720p", 60), all);
+    run(
+        &mut cutter,
+        &RUNGS,
+        0..240,
+        |rung, index| index.is_multiple_of(60) && (rung, index) != ("720p", 60),
+        all,
+    );
     assert!(cutter.take_events().contains(&Event::MissedKeyFrame { rung: name("720p"), seq: 1 }));
     cutter.finish(EndReason::Eof).unwrap();
     let story = story::read(&bench);
@@ -159,7 +171,7 @@ fn a_rung_that_misses_again_and_again_is_given_up() {
         &mut cutter,
         &RUNGS,
         0..360,
-        |rung, index| if rung == "360p" { index == 0 } else { index % 60 == 0 },
+        |rung, index| if rung == "360p" { index == 0 } else { index.is_multiple_of(60) },
         all,
     );
     assert!(cutter.take_events().contains(&Event::RungFailed { rung: name("360p") }));
@@ -176,7 +188,7 @@ fn a_rung_that_misses_again_and_again_is_given_up() {
 fn key_frames_that_move_on_all_rungs_move_the_boundary() {
     let bench = Bench::new();
     let mut cutter = bench.cutter(CutConfig::default(), tracks(&["a", "b"], RATE, Some(44_100)));
-    let key = |_: &str, index: u64| index == 0 || (index >= 64 && (index - 64) % 60 == 0);
+    let key = |_: &str, index: u64| index == 0 || (index >= 64 && (index - 64).is_multiple_of(60));
     run(&mut cutter, &["a", "b"], 0..250, key, all);
     assert_eq!(
         cutter.take_events().iter().filter(|event| !matches!(event, Event::AudioFilled { .. })).count(),
@@ -247,11 +259,13 @@ fn a_rung_at_half_rate_has_the_same_parts() {
     let bench = Bench::new();
     let mut cutter = bench.cutter(CutConfig::default(), tracks(&["a", "b"], RATE, None));
     for index in 0..180 {
-        cutter.video(&name("b"), picture(index, index % 60 == 0)).unwrap();
+        cutter.video(&name("b"), picture(index, index.is_multiple_of(60))).unwrap();
         if index < 70 {
-            cutter.video(&name("a"), picture(index, index % 60 == 0)).unwrap();
-        } else if index % 2 == 0 {
-            cutter.video(&name("a"), Frame { duration: 2, ..picture(index, index % 60 == 0) }).unwrap();
+            cutter.video(&name("a"), picture(index, index.is_multiple_of(60))).unwrap();
+        } else if index.is_multiple_of(2) {
+            cutter
+                .video(&name("a"), Frame { duration: 2, ..picture(index, index.is_multiple_of(60)) })
+                .unwrap();
         }
     }
     assert_eq!(cutter.take_events(), []);
