@@ -229,7 +229,7 @@ mod tests {
             prop_assert_eq!(resolved(&moof), want);
             let total: u32 = samples.iter().map(|s| s.size).sum();
             prop_assert_eq!(rest, [&(total + 8).to_be_bytes()[..], b"mdat"].concat());
-            prop_assert_eq!(moof.traf[0].trun[0].data_offset.unwrap() as usize, bytes.len());
+            prop_assert_eq!(usize::try_from(moof.traf[0].trun[0].data_offset.unwrap()).unwrap(), bytes.len());
         }
     }
 }
