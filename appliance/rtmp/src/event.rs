@@ -66,14 +66,14 @@ pub enum UnpublishReason {
 /// What the caller has to know.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// Answer with [`Connection::accept_connect`] or [`Connection::refuse_connect`].
+    /// Answer with [`Connection::accept_connect`](crate::Connection::accept_connect) or [`Connection::refuse_connect`](crate::Connection::refuse_connect).
     Connect(Connect),
-    /// Answer with [`Connection::accept_publish`] or [`Connection::refuse_publish`].
+    /// Answer with [`Connection::accept_publish`](crate::Connection::accept_publish) or [`Connection::refuse_publish`](crate::Connection::refuse_publish).
     Publish(Publish),
     /// Media or metadata of the accepted stream, as the FLV tag that it is; `@setDataFrame` is taken off.
     Tag(Tag),
     /// The publisher is done; it may publish again or hang up.
     Unpublish(UnpublishReason),
-    /// The answer to [`Connection::ping`].
+    /// The answer to [`Connection::ping`](crate::Connection::ping).
     Pong { timestamp_ms: u32 },
 }
