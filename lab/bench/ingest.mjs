@@ -18,7 +18,7 @@ import { digits } from "./report.mjs";
 
 const RATE_MBIT = 6;
 /** Publishers start spread over 2 s; the window begins when all of them send. */
-const RAMP_MS = 3_000;
+const RAMP_MS = 2_500;
 const GOP_KIB = (RATE_MBIT * 1e6 * 2) / 8 / 1024;
 
 const RTMP = (port, more) =>
@@ -184,7 +184,7 @@ async function measure(context, name, publishers, chunkSize, windowMs) {
 
 export async function run({ binaries, quick }) {
   const runs = quick ? 1 : 3;
-  const windowMs = quick ? 4_000 : 8_000;
+  const windowMs = quick ? 4_000 : 6_000;
   const counts = quick ? [20, 100] : [1, 20, 100, 300];
   const context = {
     binaries,

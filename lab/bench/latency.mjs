@@ -207,7 +207,7 @@ const candidates = [
 async function watch({ start }, binaries, seconds, warmUp) {
   const candidate = await start(binaries);
   try {
-    await sleep(8_000); // Every candidate has a playlist by then.
+    await sleep(6_000); // Every candidate has a playlist by then.
     const text = await output("node", [
       resolve(PLAY),
       "--url",

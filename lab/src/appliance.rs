@@ -1,6 +1,7 @@
 //! One box: ingest, the workers it starts, and uplink, with a network on either side that can be broken.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -15,6 +16,9 @@ use crate::workers::Workers;
 
 /// `MaxConnections=` of the lab: more sessions than two cores can encode.
 const MOST_WORKERS: usize = 8;
+/// Measuring takes two seconds of processor time, and the cores may be busy.
+const MEASURE_DEADLINE: Duration = Duration::from_secs(60);
+const MEASURE_POLL: Duration = Duration::from_millis(20);
 
 /// Dropping it stops its processes.
 pub struct Appliance {
@@ -103,6 +107,7 @@ impl Appliance {
         let socket = paths.transcode_socket();
         // A directory that is used again may hold the socket of a lab that was killed.
         let _ = std::fs::remove_file(&socket);
+        measure(spec("transcode")?).await?;
         let workers = Workers::listen(&socket, spec("transcode")?, MOST_WORKERS)?;
         let uplink = Process::start(spec("uplink")?)?;
         let ingest = Process::start(spec("ingest")?)?;
@@ -141,5 +146,26 @@ impl Appliance {
         };
         let answer = exchange.await.map_err(io(format!("{method} {path} on {}", socket.display())))?;
         Ok(answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned())
+    }
+}
+
+/// Has the machine measured before the first stream, whose worker would otherwise start with it. Takes no time when
+/// the result of an earlier run is there.
+async fn measure(spec: Spec) -> Result<(), Error> {
+    let mut process = Process::start(spec.args(["calibrate"]))?;
+    let ended = async {
+        loop {
+            if let Some(status) = process.ended() {
+                return status;
+            }
+            tokio::time::sleep(MEASURE_POLL).await;
+        }
+    };
+    match tokio::time::timeout(MEASURE_DEADLINE, ended).await {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => process.check_running(),
+        Err(_) => {
+            Err(Error::Deadline { what: "measuring the machine".to_owned(), deadline: MEASURE_DEADLINE })
+        }
     }
 }

@@ -136,6 +136,8 @@ pub(crate) fn transcode(
     let mut config = json!({
         "spool": paths.spool,
         "state": calibration,
+        // Publisher, edge, browser and the centre run on the same cores here.
+        "cpu_budget": 0.5,
         "segment_ms": segment_ms,
         "part_ms": part_ms,
     });

@@ -261,7 +261,7 @@ impl Follower {
             }
             if segment.parts.is_empty() && segment.is_complete() {
                 // Too old for parts, or plain HLS.
-                self.whole_segment(segment).await;
+                self.whole_segment(segment, media.target_duration_s).await;
                 continue;
             }
             self.note_segment(segment);
@@ -280,7 +280,7 @@ impl Follower {
                 self.next = (segment.msn, number + 1);
             }
             if segment.is_complete() {
-                self.compare_bytes(segment).await;
+                self.compare_bytes(segment, media.target_duration_s).await;
                 self.next = (segment.msn + 1, 0);
             }
         }
@@ -385,13 +385,19 @@ impl Follower {
         }
     }
 
-    async fn whole_segment(&mut self, segment: &Segment) {
+    async fn whole_segment(&mut self, segment: &Segment, target_s: u64) {
         self.note_segment(segment);
+        if self.next.0 == segment.msn && self.next.1 > 0 {
+            // An outage cut it off after some parts: now it is read from the beginning.
+            self.forget_position();
+            lock(&self.ledger).facts(&self.name).segments.remove(&segment.msn);
+            self.note_segment(segment);
+        }
         let Some(uri) = segment.uri.clone() else { return };
         let answer = self.http.get(&resolve(&self.url, &uri)).await;
         if let Some(fragments) = self.fragments(segment, &uri, &answer, true).await {
             self.durations(segment, &fragments);
-            self.finished(segment, &answer.body);
+            self.finished(segment, target_s, &answer.body);
             let mut ledger = lock(&self.ledger);
             let media = Duration::from_secs_f64(segment.duration.unwrap_or(0.0));
             ledger.facts(&self.name).player.arrived(Instant::now(), media);
@@ -401,7 +407,7 @@ impl Follower {
     }
 
     /// The segment as a whole, against the parts that were fetched one by one.
-    async fn compare_bytes(&mut self, segment: &Segment) {
+    async fn compare_bytes(&mut self, segment: &Segment, target_s: u64) {
         let collected = self.collected.take();
         let Some(uri) = segment.uri.as_deref() else { return };
         let answer = self.http.get(&resolve(&self.url, uri)).await;
@@ -416,10 +422,10 @@ impl Follower {
             let (whole, sum) = (answer.body.len(), bytes.len());
             self.find(Rule::SegmentBytes, format!("{uri} has {whole} bytes, its parts {sum}, or others"));
         }
-        self.finished(segment, &answer.body);
+        self.finished(segment, target_s, &answer.body);
     }
 
-    fn finished(&self, segment: &Segment, body: &Bytes) {
+    fn finished(&self, segment: &Segment, target_s: u64, body: &Bytes) {
         let mut ledger = lock(&self.ledger);
         let facts = ledger.facts(&self.name);
         facts.figures.segments += 1;
@@ -429,7 +435,10 @@ impl Follower {
             known.media_s
         };
         if let Some(duration) = segment.duration.filter(|duration| *duration > 0.1) {
-            facts.peak_bps = facts.peak_bps.max(body.len() as f64 * 8.0 / duration);
+            // BANDWIDTH bounds stretches of half a target duration and more (4.4.6.2).
+            if duration >= target_s as f64 / 2.0 {
+                facts.peak_bps = facts.peak_bps.max(body.len() as f64 * 8.0 / duration);
+            }
             if media_s > 0.0 && self.joined && (media_s - duration).abs() > ROUNDING_S {
                 let message = format!(
                     "segment {} is listed with {duration} s, its samples last {media_s:.6} s",

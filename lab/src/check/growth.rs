@@ -43,7 +43,9 @@ fn compare_segments(old: &Segment, new: &Segment, wrong: &mut Vec<String>) {
     let mut changed = |what: &str, old: String, new: String| {
         wrong.push(format!("segment {msn}: {what} changed from {old} to {new}"));
     };
-    if old.is_complete() && (old.uri != new.uri || old.duration != new.duration) {
+    // An outage leaves gaps, which are filled behind live: for players a gap that closes is harmless.
+    let was_gap = old.gap;
+    if old.is_complete() && !was_gap && (old.uri != new.uri || old.duration != new.duration) {
         changed(
             "URI or duration",
             format!("{:?} {:?}", old.uri, old.duration),
@@ -53,7 +55,7 @@ fn compare_segments(old: &Segment, new: &Segment, wrong: &mut Vec<String>) {
     if old.discontinuity != new.discontinuity {
         changed("discontinuity sequence", old.discontinuity.to_string(), new.discontinuity.to_string());
     }
-    if old.program_date_time_ms != new.program_date_time_ms {
+    if !was_gap && old.program_date_time_ms != new.program_date_time_ms {
         changed(
             "EXT-X-PROGRAM-DATE-TIME",
             format!("{:?}", old.program_date_time_ms),
@@ -63,8 +65,11 @@ fn compare_segments(old: &Segment, new: &Segment, wrong: &mut Vec<String>) {
     if old.map.is_some() && new.map.is_some() && old.map != new.map {
         changed("EXT-X-MAP", format!("{:?}", old.map), format!("{:?}", new.map));
     }
-    if old.gap != new.gap {
+    if old.is_complete() && new.gap && !was_gap {
         changed("EXT-X-GAP", old.gap.to_string(), new.gap.to_string());
+    }
+    if was_gap || new.gap {
+        return;
     }
     // Parts of an older segment may be taken off, all of them or none (6.2.2).
     let dropped = new.parts.is_empty() && new.is_complete();

@@ -98,6 +98,13 @@ impl Viewer {
         &self.multivariant
     }
 
+    /// How many renditions the multivariant playlist named at the beginning.
+    #[must_use]
+    pub fn renditions(&self) -> usize {
+        let audio = self.multivariant.audio.iter().filter(|audio| audio.uri.is_some()).count();
+        self.multivariant.variants.len() + audio
+    }
+
     /// Everything so far.
     #[must_use]
     pub fn report(&self) -> Report {

@@ -60,7 +60,12 @@ pub(crate) fn publish_as(lab: &mut Lab, client: Client, source: &Source, url: &s
 
 /// A viewer of the lab's channel who begins when there is something to see.
 pub(crate) async fn view(lab: &mut Lab) -> Viewer {
-    let options = check::Options { wait: PATIENCE, ..check::Options::new(lab.multivariant_url()) };
+    view_and_save(lab, None).await
+}
+
+/// The same, with every playlist saved below a directory.
+pub(crate) async fn view_and_save(lab: &mut Lab, save: Option<PathBuf>) -> Viewer {
+    let options = check::Options { wait: PATIENCE, save, ..check::Options::new(lab.multivariant_url()) };
     let broken = async {
         // A process that has died says why, and nobody waits for its picture.
         while lab.check_running().is_ok() {
@@ -71,7 +76,9 @@ pub(crate) async fn view(lab: &mut Lab) -> Viewer {
         viewer = Viewer::start(options) => viewer.unwrap_or_else(|error| panic!("{error}")),
         () = broken => panic!("{}", lab.check_running().unwrap_err()),
     };
-    let parts = |report: &Report| report.renditions.values().all(|rendition| rendition.parts > 0);
+    let parts = |report: &Report| {
+        report.renditions.values().filter(|rendition| rendition.parts > 0).count() == viewer.renditions()
+    };
     viewer.until("the first part on all renditions", PATIENCE, parts).await.unwrap();
     viewer
 }
@@ -135,6 +142,18 @@ pub(crate) async fn eventually<T>(
 pub(crate) async fn live_sessions(lab: &Lab, index: usize) -> Vec<String> {
     let sessions = lab.boxes[index].sessions().await.unwrap();
     sessions.iter().map(|session| session["session"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Until the channel has a thumbnail, which is a JPEG.
+pub(crate) async fn thumbnail(lab: &Lab) {
+    let url = lab.multivariant_url().replace("index.m3u8", "thumbnail.jpg");
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let image = eventually("a thumbnail", PATIENCE, async || {
+        let answer = client.get(&url).send().await.unwrap();
+        if answer.status().is_success() { answer.bytes().await.ok() } else { None }
+    })
+    .await;
+    assert!(image.starts_with(&[0xff, 0xd8, 0xff]), "{} bytes that are no JPEG", image.len());
 }
 
 /// `state` of the channel's `status.json`.

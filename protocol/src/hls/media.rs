@@ -21,8 +21,9 @@ const PART_TARGETS: u64 = 3;
 /// (hls-parser), since segments may be shorter than the target.
 const PART_ENTRIES: usize = 3;
 /// A growing segment that lacks less than this to the length of the one before is complete but for its EXTINF: the
-/// next part starts the next segment. More than the AAC frame (up to 46 ms) by which audio segments differ.
-const NEARLY_NS: u64 = 50_000_000;
+/// next part starts the next segment. More than the AAC frame by which audio segments differ (32 ms at 32 kHz), less
+/// than two of them at 44.1 kHz, which a last part may be.
+const NEARLY_NS: u64 = 35_000_000;
 /// A longer run of missing sequence numbers than this is not bridged by [`bridge`]: each one costs a line of
 /// text, and nobody waits through a minute of nothing.
 pub const MAX_BRIDGED: u64 = 30;
