@@ -533,16 +533,14 @@ impl Follower {
         let Some(init) = self.init(segment) else { return 0.0 };
         let scale = f64::from(init.timescale);
         let ticks: u64 = fragments.iter().map(Fragment::duration).sum();
-        let longest = fragments
-            .iter()
-            .flat_map(|fragment| &fragment.samples)
-            .map(|sample| sample.duration)
-            .max()
-            .unwrap_or(0);
         let mut ledger = lock(&self.ledger);
         let facts = ledger.facts(&self.name);
         facts.track = Some(init.track.clone());
-        facts.frame_s = facts.frame_s.max(f64::from(longest) / scale);
+        for sample in fragments.iter().flat_map(|fragment| &fragment.samples) {
+            *facts.durations.entry(sample.duration).or_default() += 1;
+        }
+        let usual = facts.durations.iter().max_by_key(|(_, count)| **count);
+        facts.frame_s = usual.map_or(0.0, |(ticks, _)| f64::from(*ticks) / scale);
         facts.segments.entry(segment.msn).or_default().media_s += ticks as f64 / scale;
         ticks as f64 / scale
     }

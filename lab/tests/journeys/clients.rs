@@ -87,7 +87,7 @@ async fn over_rtmps() {
 async fn every_playlist_is_strictly_right() {
     let mut lab = start_with(|options| {
         // Shorter ones make more playlists in less time, and delta updates begin at 12 s.
-        options.part_ms = 200;
+        options.part_ms = 250;
         options.segment_ms = 1_000;
     })
     .await;
