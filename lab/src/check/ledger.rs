@@ -42,8 +42,10 @@ pub(super) struct Claim {
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     pub track: Option<Track>,
-    /// The longest sample: a frame.
+    /// How long the usual sample lasts: a frame.
     pub frame_s: f64,
+    /// How often each duration of a sample, in ticks, was seen.
+    pub durations: BTreeMap<u32, u64>,
     pub segments: BTreeMap<u64, SegmentFacts>,
     /// When its playlist was known to reach which part.
     pub positions: Vec<(Instant, Position)>,
