@@ -11,7 +11,7 @@ const VERSION: u32 = 6;
 const AUDIO_GROUP: &str = "audio";
 /// The variant that is listed first, where most players start before they have measured anything, is the best
 /// one up to this rate, in bit/s: it starts quickly on nearly every line and is not an eyesore meanwhile.
-const START_BANDWIDTH: u64 = 4_000_000;
+const START_BANDWIDTH: u64 = 5_000_000;
 
 /// The multivariant playlist as text. Audio renditions are one group that all video variants share; without
 /// video every audio rendition is a variant of its own.
