@@ -25,7 +25,8 @@ const FREEZE_MS = 500;
 const SWITCH_MS = 15_000;
 /** How long each rung is watched after a change. */
 const DWELL_MS = 2_500;
-const POLL_MS = 100;
+/** Looking costs the machine that plays: often enough for a person. */
+const POLL_MS = 250;
 
 const options = parseArguments(process.argv.slice(2), {
   url: 'text',
