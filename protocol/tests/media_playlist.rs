@@ -161,6 +161,27 @@ fn a_growing_segment_that_is_as_long_as_the_one_before_gets_no_more_parts() {
 }
 
 #[test]
+fn nothing_is_announced_behind_a_short_last_part() {
+    let mut last = growing(4, 6);
+    last.parts[5].duration_ns = 300_000_000;
+    let text = render_media(&media(vec![segment(3), last.clone()]), &LOW_LATENCY);
+    assert!(text.contains("/5.0.m4s"), "{text}");
+    last.parts[5].duration_ns = 280_000_000;
+    let before = Segment { finished: Some(Finished { duration_ns: 1_950_000_000, len: 600 }), ..segment(3) };
+    let text = render_media(&media(vec![before, last]), &LOW_LATENCY);
+    assert!(!text.contains("PRELOAD-HINT"), "{text}");
+}
+
+#[test]
+fn a_segment_that_a_crash_cut_short_is_no_measure() {
+    let short = Segment { finished: Some(Finished { duration_ns: 300_000_000, len: 60 }), ..segment(4) };
+    let text = render_media(&media(vec![segment(3), short.clone(), growing(5, 2)]), &LOW_LATENCY);
+    assert!(text.contains("/5.2.m4s"), "{text}");
+    let text = render_media(&media(vec![short, growing(5, 2)]), &LOW_LATENCY);
+    assert!(text.contains("/5.2.m4s"), "{text}");
+}
+
+#[test]
 fn the_announced_part_counts_as_an_entry_with_parts() {
     let text = render_media(&media((0..5).map(segment).collect()), &LOW_LATENCY);
     assert!(text.contains("/3.0.m4s") && !text.contains("/2.0.m4s"), "{text}");

@@ -24,6 +24,8 @@ const PART_ENTRIES: usize = 3;
 /// next part starts the next segment. More than the AAC frame by which audio segments differ (32 ms at 32 kHz), less
 /// than two of them at 44.1 kHz, which a last part may be.
 const NEARLY_NS: u64 = 35_000_000;
+/// How many segments are looked at for the length of the next one.
+const NEIGHBOURS: usize = 3;
 /// A longer run of missing sequence numbers than this is not bridged by [`bridge`]: each one costs a line of
 /// text, and nobody waits through a minute of nothing.
 pub const MAX_BRIDGED: u64 = 30;
@@ -217,7 +219,7 @@ fn write_media(out: &mut String, media: &Media, options: &Options) -> fmt::Resul
     }
 
     let hint = media.hint.filter(|_| low_latency.is_some() && !media.ended).and_then(|session| {
-        let (msn, part) = next_part(&segments, target_ns)?;
+        let (msn, part) = next_part(&segments, target_ns, media.part_target_ns())?;
         Some(uri::part(session, &media.rendition, msn, part))
     });
     let announced = hint.is_some() && segments.last().is_some_and(|last| last.finished.is_some());
@@ -336,14 +338,25 @@ fn write_segment(
 }
 
 /// Which part comes next, as far as can be told.
-fn next_part(segments: &[&Segment], target_ns: u64) -> Option<(u64, usize)> {
+fn next_part(segments: &[&Segment], target_ns: u64, part_target_ns: u64) -> Option<(u64, usize)> {
     let last = segments.last()?;
-    // The worker says that a segment is over when it sees the next one's key frame, a frame later.
-    let whole_ns = segments
+    if last.finished.is_some() {
+        return Some((last.msn.saturating_add(1), 0));
+    }
+    // The worker says that a segment is over when it sees the next one's key frame, a frame later. Until then it
+    // is taken to become as long as its neighbours, of which a crash may have cut one short.
+    let neighbours = segments
         .iter()
         .rev()
-        .find_map(|segment| segment.finished.filter(|_| !segment.gap && segment.session == last.session))
-        .map_or(target_ns, |finished| finished.duration_ns);
-    let is_over = last.finished.is_some() || last.duration_ns().saturating_add(NEARLY_NS) >= whole_ns;
-    Some(if is_over { (last.msn.saturating_add(1), 0) } else { (last.msn, last.parts.len()) })
+        .filter(|segment| !segment.gap && segment.session == last.session)
+        .filter_map(|segment| segment.finished);
+    let longest_ns = neighbours.take(NEIGHBOURS).map(|finished| finished.duration_ns).max();
+    let whole_ns = longest_ns.filter(|longest| *longest > target_ns / 2).unwrap_or(target_ns);
+    if last.duration_ns().saturating_add(NEARLY_NS) < whole_ns {
+        return Some((last.msn, last.parts.len()));
+    }
+    // Behind a part that only a segment's last one may be as short as, a strict reader expects nothing but EXTINF.
+    let is_full =
+        |part: &super::Part| part.duration_ns.saturating_mul(100) >= part_target_ns.saturating_mul(85);
+    last.parts.last().is_some_and(is_full).then(|| (last.msn.saturating_add(1), 0))
 }
