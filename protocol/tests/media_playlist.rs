@@ -161,15 +161,24 @@ fn a_growing_segment_that_is_as_long_as_the_one_before_gets_no_more_parts() {
 }
 
 #[test]
-fn nothing_is_announced_behind_a_short_last_part() {
+fn a_short_last_part_is_listed_together_with_its_segment() {
     let mut last = growing(4, 6);
-    last.parts[5].duration_ns = 300_000_000;
-    let text = render_media(&media(vec![segment(3), last.clone()]), &LOW_LATENCY);
-    assert!(text.contains("/5.0.m4s"), "{text}");
     last.parts[5].duration_ns = 280_000_000;
-    let before = Segment { finished: Some(Finished { duration_ns: 1_950_000_000, len: 600 }), ..segment(3) };
-    let text = render_media(&media(vec![before, last]), &LOW_LATENCY);
-    assert!(!text.contains("PRELOAD-HINT"), "{text}");
+    let withheld = |last: Segment| {
+        let mut media = media(vec![segment(3), last]);
+        media.withhold_short_part();
+        render_media(&media, &LOW_LATENCY)
+    };
+    let text = withheld(last.clone());
+    assert!(text.ends_with(&format!("HINT:TYPE=PART,URI=\"{S0}/720p/4.5.m4s\"\n")), "{text}");
+    last.finished = Some(Finished { duration_ns: 1_946_666_667, len: 600 });
+    let text = withheld(last.clone());
+    assert!(text.contains("DURATION=0.280000") && text.contains("/5.0.m4s"), "{text}");
+    let text = withheld(growing(4, 5));
+    assert!(
+        text.contains("#EXT-X-PART:DURATION=0.333333,URI=\"01KAP3HR400000000000000000/720p/4.4.m4s"),
+        "{text}"
+    );
 }
 
 #[test]

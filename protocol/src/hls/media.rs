@@ -24,6 +24,8 @@ const PART_ENTRIES: usize = 3;
 /// next part starts the next segment. More than the AAC frame by which audio segments differ (32 ms at 32 kHz), less
 /// than two of them at 44.1 kHz, which a last part may be.
 const NEARLY_NS: u64 = 35_000_000;
+/// Of PART-TARGET: no part but a segment's last one may be shorter (4.4.4.9).
+const SHORTEST_INNER_PART_PERCENT: u64 = 85;
 /// How many segments are looked at for the length of the next one.
 const NEIGHBOURS: usize = 3;
 /// A longer run of missing sequence numbers than this is not bridged by [`bridge`]: each one costs a line of
@@ -127,6 +129,20 @@ impl Media {
         longest.max(u64::from(self.target_duration_s)).max(1)
     }
 
+    /// Keeps a growing segment's short last part back until the segment is finished: only a segment's last part may be
+    /// that short (4.4.4.9), and a reader can see that it is the last one by its EXTINF alone. The worker says both
+    /// within a frame's time, and the part is what is announced meanwhile.
+    pub fn withhold_short_part(&mut self) {
+        let target_ns = self.part_target_ns();
+        let Some(last) = self.segments.last_mut().filter(|last| last.finished.is_none()) else { return };
+        let is_short = |part: &super::Part| {
+            part.duration_ns.saturating_mul(100) < target_ns.saturating_mul(SHORTEST_INNER_PART_PERCENT)
+        };
+        if last.parts.last().is_some_and(is_short) {
+            last.parts.pop();
+        }
+    }
+
     /// PART-TARGET as rendered, in whole microseconds.
     fn part_target_ns(&self) -> u64 {
         let parts = self.segments.iter().flat_map(|segment| &segment.parts);
@@ -219,7 +235,7 @@ fn write_media(out: &mut String, media: &Media, options: &Options) -> fmt::Resul
     }
 
     let hint = media.hint.filter(|_| low_latency.is_some() && !media.ended).and_then(|session| {
-        let (msn, part) = next_part(&segments, target_ns, media.part_target_ns())?;
+        let (msn, part) = next_part(&segments, target_ns)?;
         Some(uri::part(session, &media.rendition, msn, part))
     });
     let announced = hint.is_some() && segments.last().is_some_and(|last| last.finished.is_some());
@@ -338,7 +354,7 @@ fn write_segment(
 }
 
 /// Which part comes next, as far as can be told.
-fn next_part(segments: &[&Segment], target_ns: u64, part_target_ns: u64) -> Option<(u64, usize)> {
+fn next_part(segments: &[&Segment], target_ns: u64) -> Option<(u64, usize)> {
     let last = segments.last()?;
     if last.finished.is_some() {
         return Some((last.msn.saturating_add(1), 0));
@@ -352,11 +368,6 @@ fn next_part(segments: &[&Segment], target_ns: u64, part_target_ns: u64) -> Opti
         .filter_map(|segment| segment.finished);
     let longest_ns = neighbours.take(NEIGHBOURS).map(|finished| finished.duration_ns).max();
     let whole_ns = longest_ns.filter(|longest| *longest > target_ns / 2).unwrap_or(target_ns);
-    if last.duration_ns().saturating_add(NEARLY_NS) < whole_ns {
-        return Some((last.msn, last.parts.len()));
-    }
-    // Behind a part that only a segment's last one may be as short as, a strict reader expects nothing but EXTINF.
-    let is_full =
-        |part: &super::Part| part.duration_ns.saturating_mul(100) >= part_target_ns.saturating_mul(85);
-    last.parts.last().is_some_and(is_full).then(|| (last.msn.saturating_add(1), 0))
+    let is_over = last.duration_ns().saturating_add(NEARLY_NS) >= whole_ns;
+    Some(if is_over { (last.msn.saturating_add(1), 0) } else { (last.msn, last.parts.len()) })
 }

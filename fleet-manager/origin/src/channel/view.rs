@@ -46,7 +46,8 @@ pub enum Stand {
 
 impl View {
     #[must_use]
-    pub fn new(media: Media, phase: Phase, hold_back_percent: u32) -> Self {
+    pub fn new(mut media: Media, phase: Phase, hold_back_percent: u32) -> Self {
+        media.withhold_short_part();
         Self { media, phase, hold_back_percent, full: OnceLock::new(), delta: OnceLock::new() }
     }
 
