@@ -45,6 +45,7 @@ pub(super) struct Follower {
     /// Every playlist is saved here.
     pub save: Option<PathBuf>,
     known: Option<Media>,
+    known_at: Instant,
     inits: HashMap<String, Init>,
     hint: Option<(String, JoinHandle<Answer>)>,
     /// Where the next fragment's samples have to start, by discontinuity sequence.
@@ -72,6 +73,7 @@ impl Follower {
             url,
             save,
             known: None,
+            known_at: Instant::now(),
             inits: HashMap::new(),
             hint: None,
             expected: None,
@@ -141,6 +143,7 @@ impl Follower {
             tokio::time::sleep(RETRY).await;
         }
         self.known = Some(media);
+        self.known_at = received;
         if ended {
             let mut ledger = lock(&self.ledger);
             let facts = ledger.facts(&self.name);
