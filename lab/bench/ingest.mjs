@@ -185,7 +185,7 @@ async function measure(context, name, publishers, chunkSize, windowMs) {
 export async function run({ binaries, quick }) {
   const runs = quick ? 1 : 3;
   const windowMs = quick ? 4_000 : 6_000;
-  const counts = quick ? [20, 100] : [1, 20, 100, 300];
+  const counts = process.env.BENCH_PUBLISHERS?.split(',').map(Number) ?? (quick ? [20, 100] : [1, 20, 100, 300]);
   const context = {
     binaries,
     clip: await constantRateClip(),

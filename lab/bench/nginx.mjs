@@ -41,6 +41,8 @@ ${body(root)}
     "stderr",
   ]);
   await listening(port, child);
+  // The master listens before there is a worker, and it is the worker that costs.
+  await until(`${name}'s worker`, 5_000, () => family(child.pid).length > 1);
   return child;
 }
 
