@@ -1,17 +1,14 @@
 // What a process costs: processor time and memory, from /proc.
 
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from 'node:fs';
 
 /** The process and all its descendants. */
 export function family(pid) {
-  const children = readFileSync(
-    `/proc/${pid}/task/${pid}/children`,
-    "utf8",
-  ).trim();
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
   return [
     pid,
     ...children
-      .split(" ")
+      .split(' ')
       .filter(Boolean)
       .flatMap((child) => family(Number(child))),
   ];
@@ -23,11 +20,7 @@ export function cpuSeconds(pids) {
   for (const pid of pids) {
     for (const task of readdirSync(`/proc/${pid}/task`)) {
       try {
-        nanoseconds += Number(
-          readFileSync(`/proc/${pid}/task/${task}/schedstat`, "utf8").split(
-            " ",
-          )[0],
-        );
+        nanoseconds += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]);
       } catch {
         // The thread has just ended.
       }
@@ -39,13 +32,7 @@ export function cpuSeconds(pids) {
 /** Resident memory in KiB. */
 export function residentKiB(pids) {
   return pids.reduce(
-    (sum, pid) =>
-      sum +
-      Number(
-        /VmRSS:\s+(\d+)/.exec(
-          readFileSync(`/proc/${pid}/status`, "utf8"),
-        )?.[1] ?? 0,
-      ),
+    (sum, pid) => sum + Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0),
     0,
   );
 }
@@ -53,9 +40,7 @@ export function residentKiB(pids) {
 export function median(values) {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1
-    ? sorted[middle]
-    : (sorted[middle - 1] + sorted[middle]) / 2;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
 /** Median and extremes of what was measured in several runs. */

@@ -1,20 +1,13 @@
 // RTMP ingest: processor time per Gbit and memory per publisher, beside nginx-rtmp with one worker.
 
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 
-import { constantRateClip } from "./clips.mjs";
-import { cpuSeconds, family, median, residentKiB, spread } from "./cost.mjs";
-import { startNginx } from "./nginx.mjs";
-import {
-  Child,
-  freePorts,
-  listening,
-  output,
-  scratch,
-  sleep,
-} from "./processes.mjs";
-import { digits } from "./report.mjs";
+import { constantRateClip } from './clips.mjs';
+import { cpuSeconds, family, median, residentKiB, spread } from './cost.mjs';
+import { startNginx } from './nginx.mjs';
+import { Child, freePorts, listening, output, scratch, sleep } from './processes.mjs';
+import { digits } from './report.mjs';
 
 const RATE_MBIT = 6;
 /** Publishers start spread over 2 s; the window begins when all of them send. */
@@ -26,23 +19,18 @@ const RTMP = (port, more) =>
 
 /** Each starts a server and returns its port, what to measure, and how to stop it. */
 const servers = {
-  "nginx-rtmp": async () => {
+  'nginx-rtmp': async () => {
     const [port] = await freePorts(1);
-    const child = await startNginx("nginx-rtmp", port, () => RTMP(port, ""), {
+    const child = await startNginx('nginx-rtmp', port, () => RTMP(port, ''), {
       rtmp: true,
     });
-    return { port, child, stop: () => child.stop("SIGTERM") };
+    return { port, child, stop: () => child.stop('SIGTERM') };
   },
-  "nginx-rtmp, one push": async () => {
+  'nginx-rtmp, one push': async () => {
     const [port, sinkPort] = await freePorts(2);
-    const sink = await startNginx(
-      "nginx-sink",
-      sinkPort,
-      () => RTMP(sinkPort, ""),
-      { rtmp: true },
-    );
+    const sink = await startNginx('nginx-sink', sinkPort, () => RTMP(sinkPort, ''), { rtmp: true });
     const child = await startNginx(
-      "nginx-rtmp",
+      'nginx-rtmp',
       port,
       () => RTMP(port, `push rtmp://127.0.0.1:${sinkPort}/live;`),
       { rtmp: true },
@@ -56,15 +44,12 @@ const servers = {
       },
     };
   },
-  "nodi-ingest": (context) => startIngest(context, null),
-  "nodi-ingest, hand-over": async (context) => {
+  'nodi-ingest': (context) => startIngest(context, null),
+  'nodi-ingest, hand-over': async (context) => {
     const socket = join(scratch, `worker-${Date.now()}.sock`);
-    const sink = new Child(
-      "sink",
-      join(context.binaries, "rtmp-load"),
-      ["sink", "--socket", socket],
-      { stdin: true },
-    );
+    const sink = new Child('sink', join(context.binaries, 'rtmp-load'), ['sink', '--socket', socket], {
+      stdin: true,
+    });
     await sink.line();
     const ingest = await startIngest(context, socket);
     return {
@@ -80,16 +65,10 @@ const servers = {
 async function startIngest(context, worker) {
   const [port] = await freePorts(1);
   const dir = join(scratch, `ingest-${Date.now()}`);
-  mkdirSync(join(dir, "sessions"), { recursive: true });
+  mkdirSync(join(dir, 'sessions'), { recursive: true });
   // Makes the keys if they are not there yet.
-  await output(join(context.binaries, "nodi-lab"), [
-    "key",
-    "--channel",
-    "load",
-    "--dir",
-    context.keys,
-  ]);
-  const config = join(dir, "ingest.toml");
+  await output(join(context.binaries, 'nodi-lab'), ['key', '--channel', 'load', '--dir', context.keys]);
+  const config = join(dir, 'ingest.toml');
   writeFileSync(
     config,
     `log_level = "warn"
@@ -101,7 +80,7 @@ revocations = "${context.keys}/keys/revocations.json"
 [sessions]
 credentials = "${dir}/sessions"
 [worker]
-${worker === null ? "" : `socket = "${worker}"`}
+${worker === null ? '' : `socket = "${worker}"`}
 [status]
 socket = "${dir}/status.sock"
 [limits]
@@ -109,16 +88,12 @@ connections = 2000
 connections_per_address = 2000
 `,
   );
-  const child = new Child(
-    "nodi-ingest",
-    join(context.binaries, "nodi-ingest"),
-    ["--config", config],
-  );
+  const child = new Child('nodi-ingest', join(context.binaries, 'nodi-ingest'), ['--config', config]);
   await listening(port, child);
   return {
     port,
     child,
-    keys: join(context.keys, "keys"),
+    keys: join(context.keys, 'keys'),
     stop: () => child.stop(),
   };
 }
@@ -128,21 +103,21 @@ async function measure(context, name, publishers, chunkSize, windowMs) {
   const pids = family(server.child.pid);
   const memoryBefore = residentKiB(pids);
   const load = new Child(
-    "rtmp-load",
-    join(context.binaries, "rtmp-load"),
+    'rtmp-load',
+    join(context.binaries, 'rtmp-load'),
     [
-      "publish",
+      'publish',
       ...[
-        "--server",
+        '--server',
         `127.0.0.1:${server.port}`,
-        "--clip",
+        '--clip',
         context.clip,
-        "--publishers",
+        '--publishers',
         String(publishers),
-        "--chunk-size",
+        '--chunk-size',
         String(chunkSize),
       ],
-      ...(server.keys === undefined ? [] : ["--keys", server.keys]),
+      ...(server.keys === undefined ? [] : ['--keys', server.keys]),
     ],
     { stdin: true },
   );
@@ -168,9 +143,7 @@ async function measure(context, name, publishers, chunkSize, windowMs) {
         `${name}: ${publishers - after.publishers} of ${publishers} publishers were dropped: ${server.child.tail()}`,
       );
     if (gigabits < expected * 0.95)
-      throw new Error(
-        `${name}: took ${digits(gigabits, 2)} of ${digits(expected, 2)} Gbit`,
-      );
+      throw new Error(`${name}: took ${digits(gigabits, 2)} of ${digits(expected, 2)} Gbit`);
     return {
       cpuPerGbit: (after.cpu - before.cpu) / gigabits,
       kibPerPublisher: (memory - memoryBefore) / publishers,
@@ -185,24 +158,21 @@ async function measure(context, name, publishers, chunkSize, windowMs) {
 export async function run({ binaries, quick }) {
   const runs = quick ? 1 : 3;
   const windowMs = quick ? 4_000 : 6_000;
-  const counts = process.env.BENCH_PUBLISHERS?.split(',').map(Number) ?? (quick ? [20, 100] : [1, 20, 100, 300]);
+  const counts =
+    process.env.BENCH_PUBLISHERS?.split(',').map(Number) ?? (quick ? [20, 100] : [1, 20, 100, 300]);
   const context = {
     binaries,
     clip: await constantRateClip(),
-    keys: join(scratch, "keys"),
+    keys: join(scratch, 'keys'),
   };
   const results = [];
   for (const chunkSize of [4096, 128]) {
     for (const publishers of counts) {
-      const samples = Object.fromEntries(
-        Object.keys(servers).map((name) => [name, []]),
-      );
+      const samples = Object.fromEntries(Object.keys(servers).map((name) => [name, []]));
       // Peers alternate, so that what the machine does meanwhile hits all of them.
       for (let turn = 0; turn < runs; turn++) {
         for (const name of Object.keys(servers))
-          samples[name].push(
-            await measure(context, name, publishers, chunkSize, windowMs),
-          );
+          samples[name].push(await measure(context, name, publishers, chunkSize, windowMs));
       }
       for (const [name, list] of Object.entries(samples)) {
         results.push({
@@ -217,14 +187,11 @@ export async function run({ binaries, quick }) {
   }
   const find = (server, publishers, chunkSize) =>
     results.find(
-      (one) =>
-        one.server === server &&
-        one.publishers === publishers &&
-        one.chunk_size === chunkSize,
+      (one) => one.server === server && one.publishers === publishers && one.chunk_size === chunkSize,
     );
   const ratio = (one) => {
     const peer = find(
-      one.server.includes(",") ? "nginx-rtmp, one push" : "nginx-rtmp",
+      one.server.includes(',') ? 'nginx-rtmp, one push' : 'nginx-rtmp',
       one.publishers,
       one.chunk_size,
     );
@@ -239,26 +206,16 @@ export async function run({ binaries, quick }) {
     );
     return {
       goal: text,
-      value: `${values.map((value) => digits(value, 2)).join(" and ")} (chunks of 4096 and 128 bytes, ${most} publishers)`,
+      value: `${values.map((value) => digits(value, 2)).join(' and ')} (chunks of 4096 and 128 bytes, ${most} publishers)`,
       met: values.every((value) => value <= limit),
     };
   };
-  const received = find("nodi-ingest", most, 4096).kib_per_publisher.median;
-  const handed = find("nodi-ingest, hand-over", most, 4096).kib_per_publisher
-    .median;
+  const received = find('nodi-ingest', most, 4096).kib_per_publisher.median;
+  const handed = find('nodi-ingest, hand-over', most, 4096).kib_per_publisher.median;
   return {
-    title: "Ingest",
+    title: 'Ingest',
     how: `Publishers of ${RATE_MBIT} Mbit/s in real time over loopback, window ${windowMs / 1_000} s, median of ${runs}. Ratio: to nginx-rtmp with one worker, as far as it does the same`,
-    head: [
-      "server",
-      "publishers",
-      "chunks",
-      "CPU-s/Gbit",
-      "min",
-      "max",
-      "ratio",
-      "KiB/publisher",
-    ],
+    head: ['server', 'publishers', 'chunks', 'CPU-s/Gbit', 'min', 'max', 'ratio', 'KiB/publisher'],
     rows: results.map((one) => [
       one.server,
       one.publishers,
@@ -270,20 +227,15 @@ export async function run({ binaries, quick }) {
       digits(one.kib_per_publisher.median, 0),
     ]),
     goals: [
+      goal('receive only, at most 0.85 × nginx-rtmp', 'nodi-ingest', 0.85, 'nginx-rtmp'),
       goal(
-        "receive only, at most 0.85 × nginx-rtmp",
-        "nodi-ingest",
-        0.85,
-        "nginx-rtmp",
-      ),
-      goal(
-        "with hand-over, at most 1.0 × nginx-rtmp with one push",
-        "nodi-ingest, hand-over",
+        'with hand-over, at most 1.0 × nginx-rtmp with one push',
+        'nodi-ingest, hand-over',
         1,
-        "nginx-rtmp, one push",
+        'nginx-rtmp, one push',
       ),
       {
-        goal: "at most 400 KiB per publisher besides the group of pictures kept",
+        goal: 'at most 400 KiB per publisher besides the group of pictures kept',
         value: `${digits(received, 0)} KiB receive only; with hand-over ${digits(handed, 0)} KiB, of which the group is up to ${digits(GOP_KIB, 0)} KiB`,
         met: received <= 400 && handed - GOP_KIB <= 400,
       },

@@ -1,106 +1,102 @@
 // Latency from glass to glass: the wall clock that is burnt in before the encoder, read from the pixels that
 // Chromium shows. Every candidate has the same publisher, the same page and nginx in front.
 
-import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 
-import { spread } from "./cost.mjs";
-import { httpBlock, startNginx } from "./nginx.mjs";
-import { Child, freePorts, output, scratch, sleep } from "./processes.mjs";
-import { digits } from "./report.mjs";
+import { spread } from './cost.mjs';
+import { httpBlock, startNginx } from './nginx.mjs';
+import { Child, freePorts, output, scratch, sleep } from './processes.mjs';
+import { digits } from './report.mjs';
 
-const PAGE = "fleet-manager/web/dist";
-const PLAY = "fleet-manager/web/test/play.mjs";
-const CHANNEL = "clock";
+const PAGE = 'fleet-manager/web/dist';
+const PLAY = 'fleet-manager/web/test/play.mjs';
+const CHANNEL = 'clock';
 
 /** 720p30 as OBS sends it with its fastest settings; `gop` in frames, `sink` what ffmpeg writes to. */
 function publisher(binaries, gop, sink) {
   const tone = join(scratch, `tone-${Date.now()}`);
-  execFileSync("mkfifo", [tone]);
+  execFileSync('mkfifo', [tone]);
   const words = [
     ...[
-      "-nostdin",
-      "-v",
-      "error",
-      "-fflags",
-      "nobuffer",
-      "-f",
-      "rawvideo",
-      "-pix_fmt",
-      "yuv420p",
-      "-video_size",
-      "1280x720",
-      "-framerate",
-      "30",
-      "-i",
-      "pipe:0",
+      '-nostdin',
+      '-v',
+      'error',
+      '-fflags',
+      'nobuffer',
+      '-f',
+      'rawvideo',
+      '-pix_fmt',
+      'yuv420p',
+      '-video_size',
+      '1280x720',
+      '-framerate',
+      '30',
+      '-i',
+      'pipe:0',
     ],
-    ...["-f", "s16le", "-ar", "48000", "-ac", "1", "-i", tone],
+    ...['-f', 's16le', '-ar', '48000', '-ac', '1', '-i', tone],
     ...[
-      "-map",
-      "0:v",
-      "-map",
-      "1:a",
-      "-c:v",
-      "libx264",
-      "-preset",
-      "ultrafast",
-      "-tune",
-      "zerolatency",
-      "-g",
+      '-map',
+      '0:v',
+      '-map',
+      '1:a',
+      '-c:v',
+      'libx264',
+      '-preset',
+      'ultrafast',
+      '-tune',
+      'zerolatency',
+      '-g',
       String(gop),
-      "-keyint_min",
+      '-keyint_min',
       String(gop),
-      "-sc_threshold",
-      "0",
+      '-sc_threshold',
+      '0',
     ],
     ...[
-      "-b:v",
-      "3M",
-      "-maxrate",
-      "3M",
-      "-bufsize",
-      "3M",
-      "-c:a",
-      "aac",
-      "-b:a",
-      "128k",
-      "-ac",
-      "2",
-      "-flush_packets",
-      "1",
+      '-b:v',
+      '3M',
+      '-maxrate',
+      '3M',
+      '-bufsize',
+      '3M',
+      '-c:a',
+      'aac',
+      '-b:a',
+      '128k',
+      '-ac',
+      '2',
+      '-flush_packets',
+      '1',
       ...sink,
     ],
   ];
   // ffmpeg is the process itself; the clock ends when nobody reads it.
-  return new Child("publisher", "bash", [
-    "-c",
+  return new Child('publisher', 'bash', [
+    '-c',
     'clock=$1; tone=$2; shift 2; exec ffmpeg "$@" < <(exec "$clock" --audio "$tone")',
-    "bash",
-    join(binaries, "clock-picture"),
+    'bash',
+    join(binaries, 'clock-picture'),
     tone,
     ...words,
   ]);
 }
 
 async function nodi(binaries, partMs) {
-  const lab = new Child("nodi-lab", join(binaries, "nodi-lab"), [
-    "up",
-    "--json",
-    "--channel",
+  const lab = new Child('nodi-lab', join(binaries, 'nodi-lab'), [
+    'up',
+    '--json',
+    '--channel',
     CHANNEL,
-    "--edge",
-    "nginx",
-    "--part-ms",
+    '--edge',
+    'nginx',
+    '--part-ms',
     String(partMs),
   ]);
   const links = JSON.parse(await lab.line(60_000));
-  const stream = publisher(binaries, 60, [
-    "-f",
-    "flv",
-    `${links.rtmp_url}/${links.stream_key}`,
-  ]);
+  const stream = publisher(binaries, 60, ['-f', 'flv', `${links.rtmp_url}/${links.stream_key}`]);
   return {
     url: links.watch_url,
     stop: async () => {
@@ -111,10 +107,10 @@ async function nodi(binaries, partMs) {
 }
 
 /** The watch page, and `live` out of a directory that something else writes to. */
-async function pageServer(name, body = () => "") {
+async function pageServer(name, body = () => '') {
   const [port, rtmpPort] = await freePorts(2);
   const root = join(scratch, `${name}-page-${port}`);
-  mkdirSync(join(root, "live", CHANNEL), { recursive: true });
+  mkdirSync(join(root, 'live', CHANNEL), { recursive: true });
   cpSync(PAGE, root, { recursive: true });
   const child = await startNginx(
     name,
@@ -142,16 +138,13 @@ async function pageServer(name, body = () => "") {
 
 async function nginxRtmp(binaries) {
   const server = await pageServer(
-    "nginx-rtmp",
-    (
-      port,
-      root,
-    ) => `rtmp { server { listen 127.0.0.1:${port}; chunk_size 4096; application live {
+    'nginx-rtmp',
+    (port, root) => `rtmp { server { listen 127.0.0.1:${port}; chunk_size 4096; application live {
     live on; hls on; hls_path ${root}/live; hls_nested on; hls_fragment 2s; hls_playlist_length 12s; } } }`,
   );
   const stream = publisher(binaries, 60, [
-    "-f",
-    "flv",
+    '-f',
+    'flv',
     `rtmp://127.0.0.1:${server.rtmpPort}/live/${CHANNEL}`,
   ]);
   return {
@@ -164,21 +157,21 @@ async function nginxRtmp(binaries) {
 }
 
 async function ffmpegHls(binaries) {
-  const server = await pageServer("ffmpeg-hls");
+  const server = await pageServer('ffmpeg-hls');
   const stream = publisher(binaries, 30, [
     ...[
-      "-f",
-      "hls",
-      "-hls_time",
-      "1",
-      "-hls_segment_type",
-      "fmp4",
-      "-hls_list_size",
-      "8",
-      "-hls_flags",
-      "delete_segments+independent_segments",
+      '-f',
+      'hls',
+      '-hls_time',
+      '1',
+      '-hls_segment_type',
+      'fmp4',
+      '-hls_list_size',
+      '8',
+      '-hls_flags',
+      'delete_segments+independent_segments',
     ],
-    join(server.root, "live", CHANNEL, "index.m3u8"),
+    join(server.root, 'live', CHANNEL, 'index.m3u8'),
   ]);
   return {
     url: server.url,
@@ -191,35 +184,35 @@ async function ffmpegHls(binaries) {
 
 const candidates = [
   {
-    name: "Nodi, parts of 333 ms",
-    key: "nodi_333",
+    name: 'Nodi, parts of 333 ms',
+    key: 'nodi_333',
     start: (binaries) => nodi(binaries, 333),
   },
   {
-    name: "Nodi, parts of 200 ms",
-    key: "nodi_200",
+    name: 'Nodi, parts of 200 ms',
+    key: 'nodi_200',
     start: (binaries) => nodi(binaries, 200),
   },
-  { name: "ffmpeg fMP4 HLS, segments of 1 s", key: "ffmpeg", start: ffmpegHls },
-  { name: "nginx-rtmp HLS, fragments of 2 s", key: "nginx", start: nginxRtmp },
+  { name: 'ffmpeg fMP4 HLS, segments of 1 s', key: 'ffmpeg', start: ffmpegHls },
+  { name: 'nginx-rtmp HLS, fragments of 2 s', key: 'nginx', start: nginxRtmp },
 ];
 
 async function watch({ start }, binaries, seconds, warmUp) {
   const candidate = await start(binaries);
   try {
     await sleep(6_000); // Every candidate has a playlist by then.
-    const text = await output("node", [
+    const text = await output('node', [
       resolve(PLAY),
-      "--url",
+      '--url',
       candidate.url,
-      "--clock",
-      "--seconds",
+      '--clock',
+      '--seconds',
       String(seconds),
-      "--warm-up",
+      '--warm-up',
       String(warmUp),
-      "--wait",
-      "60",
-      "--json",
+      '--wait',
+      '60',
+      '--json',
     ]);
     return JSON.parse(text);
   } finally {
@@ -236,9 +229,7 @@ export async function run({ binaries, quick }) {
     for (const [index, candidate] of candidates.entries()) {
       const seen = await watch(candidate, binaries, seconds, warmUp);
       if (seen.glass_latency_ms === null)
-        throw new Error(
-          `${candidate.name}: no clock could be read: ${JSON.stringify(seen)}`,
-        );
+        throw new Error(`${candidate.name}: no clock could be read: ${JSON.stringify(seen)}`);
       samples[index].push(seen);
     }
   }
@@ -266,19 +257,19 @@ export async function run({ binaries, quick }) {
     };
   };
   return {
-    title: "Latency, glass to glass",
+    title: 'Latency, glass to glass',
     how: `720p30 encoded live (x264 ultrafast), ${seconds} s after ${warmUp} s of warm-up, headless Chromium, the same page and nginx in front of each; median of ${runs}`,
     head: [
-      "what",
-      "p50 ms",
-      "min",
-      "max",
-      "p95 ms",
-      "worst ms",
-      "stalls",
-      "longest gap ms",
-      "frames",
-      "dropped",
+      'what',
+      'p50 ms',
+      'min',
+      'max',
+      'p95 ms',
+      'worst ms',
+      'stalls',
+      'longest gap ms',
+      'frames',
+      'dropped',
     ],
     rows: results.map((one) => [
       one.name,
@@ -287,24 +278,14 @@ export async function run({ binaries, quick }) {
       digits(one.p50_ms.max, 0),
       digits(one.p95_ms.median, 0),
       digits(one.max_ms.max, 0),
-      one.stalls.join(" "),
+      one.stalls.join(' '),
       Math.max(...one.longest_freeze_ms),
-      one.frames.join(" "),
-      one.dropped.join(" "),
+      one.frames.join(' '),
+      one.dropped.join(' '),
     ]),
     goals: [
-      goal(
-        "nodi_333",
-        "parts of 333 ms: p50 at most 1.5 s, p95 at most 1.8 s, no stall",
-        1_500,
-        1_800,
-      ),
-      goal(
-        "nodi_200",
-        "parts of 200 ms: p50 at most 1.1 s, no stall",
-        1_100,
-        Infinity,
-      ),
+      goal('nodi_333', 'parts of 333 ms: p50 at most 1.5 s, p95 at most 1.8 s, no stall', 1_500, 1_800),
+      goal('nodi_200', 'parts of 200 ms: p50 at most 1.1 s, no stall', 1_100, Infinity),
     ],
     data: { results },
   };

@@ -1,21 +1,14 @@
 // The origin: requests per second of its processor time, beside nginx with one worker that has the same bytes as files.
 
-import { randomBytes } from "node:crypto";
-import { mkdirSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 
-import { cpuSeconds, family, residentKiB, spread } from "./cost.mjs";
-import { httpBlock, startNginx } from "./nginx.mjs";
-import {
-  Child,
-  freePorts,
-  listening,
-  output,
-  scratch,
-  sleep,
-} from "./processes.mjs";
-import { Box, makeCertificates, RENDITION } from "./push.mjs";
-import { digits } from "./report.mjs";
+import { cpuSeconds, family, residentKiB, spread } from './cost.mjs';
+import { httpBlock, startNginx } from './nginx.mjs';
+import { Child, freePorts, listening, output, scratch, sleep } from './processes.mjs';
+import { Box, makeCertificates, RENDITION } from './push.mjs';
+import { digits } from './report.mjs';
 
 const PART_BYTES = 200 * 1024;
 const PARTS = 6;
@@ -25,25 +18,17 @@ const SEGMENTS = 31;
 const BLOCKED_PLAYERS = 1_000;
 const BLOCKED_PART_MS = 333;
 const BLOCKED_PART_BYTES = 20 * 1024;
-const CHANNEL = "load";
+const CHANNEL = 'load';
 /** wrk opens its connections and the caches get warm. */
 const WARM_UP_MS = 1_000;
 
 async function startOrigin(binaries) {
-  const dir = join(scratch, "origin");
+  const dir = join(scratch, 'origin');
   mkdirSync(dir, { recursive: true });
   makeCertificates(dir);
-  const key = (
-    await output(join(binaries, "nodi-lab"), [
-      "key",
-      "--channel",
-      CHANNEL,
-      "--dir",
-      dir,
-    ])
-  ).trim();
+  const key = (await output(join(binaries, 'nodi-lab'), ['key', '--channel', CHANNEL, '--dir', dir])).trim();
   const [push, http] = await freePorts(2);
-  const config = join(dir, "origin.toml");
+  const config = join(dir, 'origin.toml');
   writeFileSync(
     config,
     `log_level = "warn"
@@ -64,10 +49,7 @@ stalled_after_s = 3600
 reconnect_window_s = 3600
 `,
   );
-  const child = new Child("nodi-origin", join(binaries, "nodi-origin"), [
-    "--config",
-    config,
-  ]);
+  const child = new Child('nodi-origin', join(binaries, 'nodi-origin'), ['--config', config]);
   await listening(http, child);
   await listening(push, child);
   const box = new Box(push, dir, CHANNEL, key);
@@ -80,12 +62,12 @@ reconnect_window_s = 3600
 
 /** Requests the paths in turn over `connections` for `ms`; returns how many were answered and at what cost. */
 async function load(server, paths, connections, ms) {
-  const script = join(scratch, "paths.lua");
+  const script = join(scratch, 'paths.lua');
   writeFileSync(
     script,
     `local requests = {}
 function init(args)
-  for index, path in ipairs({ ${paths.map((path) => JSON.stringify(path)).join(", ")} }) do requests[index] = wrk.format("GET", path) end
+  for index, path in ipairs({ ${paths.map((path) => JSON.stringify(path)).join(', ')} }) do requests[index] = wrk.format("GET", path) end
 end
 local at = 0
 function request() at = at % #requests + 1 return requests[at] end
@@ -96,13 +78,13 @@ function request() at = at % #requests + 1 return requests[at] end
 
 async function under(server, script, connections, ms) {
   const pids = family(server.child.pid);
-  const running = output("wrk", [
-    "-t1",
+  const running = output('wrk', [
+    '-t1',
     `-c${connections}`,
     `-d${Math.ceil((ms + 2 * WARM_UP_MS) / 1_000)}s`,
-    "--timeout",
-    "10s",
-    "-s",
+    '--timeout',
+    '10s',
+    '-s',
     script,
     `http://127.0.0.1:${server.port}`,
   ]);
@@ -115,8 +97,7 @@ async function under(server, script, connections, ms) {
   const memory = residentKiB(pids);
   const text = await running;
   const failed = Number(/Non-2xx or 3xx responses: (\d+)/.exec(text)?.[1] ?? 0);
-  if (failed > 0)
-    throw new Error(`${server.child.name}: ${failed} requests failed\n${text}`);
+  if (failed > 0) throw new Error(`${server.child.name}: ${failed} requests failed\n${text}`);
   const perSecond = Number(/Requests\/sec:\s+([\d.]+)/.exec(text)?.[1]);
   const socketErrors = /Socket errors: (.*)/.exec(text)?.[1] ?? null;
   return {
@@ -130,7 +111,7 @@ async function under(server, script, connections, ms) {
 
 /** Every connection asks for the next part that no answer has shown yet, and waits for it. */
 async function blocked(server, box, ms, firstMsn) {
-  const script = join(scratch, "blocked.lua");
+  const script = join(scratch, 'blocked.lua');
   writeFileSync(
     script,
     `local path = "/live/${CHANNEL}/${RENDITION}.m3u8"
@@ -148,20 +129,14 @@ end
     for (let msn = firstMsn; pushing; msn++) {
       for (let part = 0; part < PARTS && pushing; part++) {
         await sleep(BLOCKED_PART_MS);
-        await box.part(
-          msn,
-          randomBytes(BLOCKED_PART_BYTES),
-          SEGMENT_S / PARTS,
-          part === PARTS - 1,
-        );
+        await box.part(msn, randomBytes(BLOCKED_PART_BYTES), SEGMENT_S / PARTS, part === PARTS - 1);
         pushed += 1;
       }
     }
   })();
   const startedAt = performance.now();
   const result = await under(server, script, BLOCKED_PLAYERS, ms);
-  const due =
-    (BLOCKED_PLAYERS * pushed * 1_000) / (performance.now() - startedAt);
+  const due = (BLOCKED_PLAYERS * pushed * 1_000) / (performance.now() - startedAt);
   pushing = false;
   await push;
   return { ...result, pushed, share: result.perSecond / due };
@@ -173,33 +148,26 @@ export async function run({ binaries, quick }) {
   const origin = await startOrigin(binaries);
   for (let msn = 0; msn < SEGMENTS; msn++) {
     for (let part = 0; part < PARTS; part++)
-      await origin.box.part(
-        msn,
-        randomBytes(PART_BYTES),
-        SEGMENT_S / PARTS,
-        part === PARTS - 1,
-      );
+      await origin.box.part(msn, randomBytes(PART_BYTES), SEGMENT_S / PARTS, part === PARTS - 1);
   }
   const get = async (path) =>
     Buffer.from(
       await (
         await fetch(`http://127.0.0.1:${origin.port}${path}`, {
-          headers: { "accept-encoding": "identity" },
+          headers: { 'accept-encoding': 'identity' },
         })
       ).arrayBuffer(),
     );
   const root = `/live/${CHANNEL}`;
   const playlist = `${root}/${RENDITION}.m3u8`;
   const text = (await get(playlist)).toString();
-  const parts = [...text.matchAll(/#EXT-X-PART:.*URI="([^"]+)"/g)].map(
-    (match) => `${root}/${match[1]}`,
-  );
+  const parts = [...text.matchAll(/#EXT-X-PART:.*URI="([^"]+)"/g)].map((match) => `${root}/${match[1]}`);
   if (parts.length === 0) throw new Error(`no parts in ${text}`);
 
   const [port] = await freePorts(1);
   const peer = {
     port,
-    child: await startNginx("nginx-files", port, (dir) => {
+    child: await startNginx('nginx-files', port, (dir) => {
       return httpBlock(
         dir,
         `server { listen 127.0.0.1:${port}; root ${dir}; open_file_cache max=1000 inactive=60s; add_header Cache-Control "public, max-age=60"; add_header Access-Control-Allow-Origin "*"; }`,
@@ -234,22 +202,19 @@ export async function run({ binaries, quick }) {
   ];
   const results = [];
   for (const { name, paths, connections } of cases) {
-    const samples = { nginx: [], "nodi-origin": [] };
+    const samples = { nginx: [], 'nodi-origin': [] };
     for (let turn = 0; turn < runs; turn++) {
       samples.nginx.push(await load(peer, paths, connections, ms));
-      samples["nodi-origin"].push(await load(origin, paths, connections, ms));
+      samples['nodi-origin'].push(await load(origin, paths, connections, ms));
     }
     const pair = Object.fromEntries(
-      Object.entries(samples).map(([server, list]) => [
-        server,
-        spread(list.map((one) => one.perCpuSecond)),
-      ]),
+      Object.entries(samples).map(([server, list]) => [server, spread(list.map((one) => one.perCpuSecond))]),
     );
     results.push({
       case: name,
       connections,
       requests_per_cpu_s: pair,
-      ratio: pair["nodi-origin"].median / pair.nginx.median,
+      ratio: pair['nodi-origin'].median / pair.nginx.median,
     });
   }
   const waits = [];
@@ -267,17 +232,9 @@ export async function run({ binaries, quick }) {
   await peer.child.stop();
   const share = spread(waits.map((one) => one.share));
   return {
-    title: "Origin",
+    title: 'Origin',
     how: `wrk over loopback, keep-alive HTTP/1.1, ${ms / 1_000} s, median of ${runs}; one serving thread beside one nginx worker with the same bytes as files (sendfile)`,
-    head: [
-      "case",
-      "connections",
-      "server",
-      "requests/CPU-s",
-      "min",
-      "max",
-      "ratio",
-    ],
+    head: ['case', 'connections', 'server', 'requests/CPU-s', 'min', 'max', 'ratio'],
     rows: [
       ...results.flatMap((one) =>
         Object.entries(one.requests_per_cpu_s).map(([server, value]) => [
@@ -287,27 +244,27 @@ export async function run({ binaries, quick }) {
           digits(value.median, 0),
           digits(value.min, 0),
           digits(value.max, 0),
-          server === "nginx" ? "1.00" : digits(one.ratio, 2),
+          server === 'nginx' ? '1.00' : digits(one.ratio, 2),
         ]),
       ),
       [
         `blocked players, a part every ${BLOCKED_PART_MS} ms`,
         BLOCKED_PLAYERS,
-        "nodi-origin",
+        'nodi-origin',
         digits(answers.median, 0),
         digits(answers.min, 0),
         digits(answers.max, 0),
-        "–",
+        '–',
       ],
     ],
     goals: [
       {
-        goal: "parts, at least 0.8 × nginx",
+        goal: 'parts, at least 0.8 × nginx',
         value: digits(results[0].ratio, 2),
         met: results[0].ratio >= 0.8,
       },
       {
-        goal: "plain playlists, at least 0.8 × nginx",
+        goal: 'plain playlists, at least 0.8 × nginx',
         value: `${digits(results[1].ratio, 2)} (64 connections), ${digits(results[2].ratio, 2)} (1,000)`,
         met: results[1].ratio >= 0.8 && results[2].ratio >= 0.8,
       },

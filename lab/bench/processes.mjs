@@ -1,17 +1,11 @@
 // Child processes that are gone when the bench is over, however it ends.
 
-import { spawn } from "node:child_process";
-import {
-  createWriteStream,
-  existsSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-} from "node:fs";
-import { createServer, connect } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
+import { spawn } from 'node:child_process';
+import { createWriteStream, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer, connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 
 const running = new Set();
 const START_MS = 15_000;
@@ -21,7 +15,7 @@ const POLL_MS = 25;
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** A directory of this bench's own; removed at the end. */
-export const scratch = mkdtempSync(join(tmpdir(), "nodi-bench-"));
+export const scratch = mkdtempSync(join(tmpdir(), 'nodi-bench-'));
 
 export class Child {
   #process;
@@ -41,18 +35,18 @@ export class Child {
     this.#process = spawn(program, args, {
       cwd: options.cwd,
       env: { ...process.env, ...options.env },
-      stdio: [options.stdin ? "pipe" : "ignore", "pipe", "pipe"],
+      stdio: [options.stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'],
     });
     running.add(this);
     this.#process.stderr.pipe(log);
-    createInterface({ input: this.#process.stdout }).on("line", (line) => {
+    createInterface({ input: this.#process.stdout }).on('line', (line) => {
       const waiting = this.#waiting.shift();
       if (waiting === undefined) this.#lines.push(line);
       else waiting(line);
     });
     this.exited = new Promise((resolve, reject) => {
-      this.#process.on("error", reject);
-      this.#process.on("exit", (code, signal) => {
+      this.#process.on('error', reject);
+      this.#process.on('exit', (code, signal) => {
         running.delete(this);
         resolve(code ?? signal);
       });
@@ -73,9 +67,8 @@ export class Child {
     const ready = this.#lines.shift();
     if (ready !== undefined) return ready;
     return new Promise((resolve, reject) => {
-      const fail = (why) =>
-        reject(new Error(`${this.name}: ${why}; its log: ${this.tail()}`));
-      const timer = setTimeout(() => fail("said nothing"), ms);
+      const fail = (why) => reject(new Error(`${this.name}: ${why}; its log: ${this.tail()}`));
+      const timer = setTimeout(() => fail('said nothing'), ms);
       this.#waiting.push((line) => {
         clearTimeout(timer);
         resolve(line);
@@ -88,28 +81,26 @@ export class Child {
   }
 
   /** Writes a line and returns the answer. */
-  async ask(line = "") {
+  async ask(line = '') {
     this.#process.stdin.write(`${line}\n`);
     return this.line();
   }
 
   tail() {
-    return existsSync(this.log)
-      ? readFileSync(this.log, "utf8").slice(-2_000)
-      : "";
+    return existsSync(this.log) ? readFileSync(this.log, 'utf8').slice(-2_000) : '';
   }
 
-  async stop(signal = "SIGTERM") {
+  async stop(signal = 'SIGTERM') {
     if (this.hasExited) return;
     this.#process.stdin?.end();
     this.#process.kill(signal);
-    const timer = setTimeout(() => this.#process.kill("SIGKILL"), STOP_MS);
+    const timer = setTimeout(() => this.#process.kill('SIGKILL'), STOP_MS);
     await this.exited;
     clearTimeout(timer);
   }
 
   kill() {
-    this.#process.kill("SIGKILL");
+    this.#process.kill('SIGKILL');
   }
 }
 
@@ -118,32 +109,31 @@ export async function stopAll() {
   rmSync(scratch, { recursive: true, force: true, maxRetries: 3 });
 }
 
-process.on("exit", () => {
+process.on('exit', () => {
   for (const child of running) child.kill();
   rmSync(scratch, { recursive: true, force: true });
 });
-for (const signal of ["SIGINT", "SIGTERM"])
-  process.on(signal, () => process.exit(130));
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(130));
 
 /** Runs a program to its end; its stdout as text. */
 export async function output(program, args, options = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ['ignore', 'pipe', 'pipe'],
       ...options,
     });
     const out = [];
     const err = [];
-    child.stdout.on("data", (data) => out.push(data));
-    child.stderr.on("data", (data) => err.push(data));
-    child.on("error", reject);
-    child.on("close", (code) => {
+    child.stdout.on('data', (data) => out.push(data));
+    child.stderr.on('data', (data) => err.push(data));
+    child.on('error', reject);
+    child.on('close', (code) => {
       const text = Buffer.concat(out).toString();
       if (code === 0) resolve(text);
       else
         reject(
           new Error(
-            `${program} ${args.slice(0, 4).join(" ")} … ended with ${code}: ${Buffer.concat(err).toString().slice(-2_000)}${text.slice(-500)}`,
+            `${program} ${args.slice(0, 4).join(' ')} … ended with ${code}: ${Buffer.concat(err).toString().slice(-2_000)}${text.slice(-500)}`,
           ),
         );
     });
@@ -157,29 +147,24 @@ export async function freePorts(count) {
       { length: count },
       () =>
         new Promise((resolve) => {
-          const server = createServer().listen(0, "127.0.0.1", () =>
-            resolve(server),
-          );
+          const server = createServer().listen(0, '127.0.0.1', () => resolve(server));
         }),
     ),
   );
   const ports = servers.map((server) => server.address().port);
-  await Promise.all(
-    servers.map((server) => new Promise((resolve) => server.close(resolve))),
-  );
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
   return ports;
 }
 
 /** Waits until something listens on a port. */
 export async function listening(port, child) {
   await until(`${child.name} on port ${port}`, START_MS, async () => {
-    if (child.hasExited)
-      throw new Error(`${child.name} ended: ${child.tail()}`);
+    if (child.hasExited) throw new Error(`${child.name} ended: ${child.tail()}`);
     return new Promise((resolve) => {
-      const socket = connect(port, "127.0.0.1", () => {
+      const socket = connect(port, '127.0.0.1', () => {
         socket.destroy();
         resolve(true);
-      }).on("error", () => resolve(false));
+      }).on('error', () => resolve(false));
     });
   });
 }
@@ -187,8 +172,7 @@ export async function listening(port, child) {
 export async function until(what, ms, condition) {
   const deadline = Date.now() + ms;
   while (!(await condition())) {
-    if (Date.now() > deadline)
-      throw new Error(`${what}: not within ${ms / 1_000} s`);
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${ms / 1_000} s`);
     await sleep(POLL_MS);
   }
 }

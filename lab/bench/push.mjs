@@ -1,87 +1,70 @@
 // A box as the origin sees it: claims a channel and pushes made-up segments (docs/interfaces.md, section 5).
 
-import { execFileSync } from "node:child_process";
-import { randomBytes } from "node:crypto";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { Agent, request } from "node:https";
-import { join } from "node:path";
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { Agent, request } from 'node:https';
+import { join } from 'node:path';
 
 /** An authority, a server certificate for loopback and a box's certificate, all PEM files in `dir`. */
 export function makeCertificates(dir) {
   mkdirSync(dir, { recursive: true });
   const openssl = (...args) =>
-    execFileSync("openssl", args, {
+    execFileSync('openssl', args, {
       cwd: dir,
-      stdio: ["ignore", "ignore", "pipe"],
+      stdio: ['ignore', 'ignore', 'pipe'],
     });
-  const key = [
-    "-newkey",
-    "ec",
-    "-pkeyopt",
-    "ec_paramgen_curve:P-256",
-    "-nodes",
-  ];
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
   openssl(
-    "req",
-    "-x509",
+    'req',
+    '-x509',
     ...key,
-    "-keyout",
-    "ca.key",
-    "-out",
-    "ca.pem",
-    "-subj",
-    "/CN=bench",
-    "-days",
-    "2",
-    "-addext",
-    "keyUsage=critical,keyCertSign,cRLSign",
+    '-keyout',
+    'ca.key',
+    '-out',
+    'ca.pem',
+    '-subj',
+    '/CN=bench',
+    '-days',
+    '2',
+    '-addext',
+    'keyUsage=critical,keyCertSign,cRLSign',
   );
   for (const [name, extensions] of [
     [
-      "server",
-      "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE",
+      'server',
+      'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE',
     ],
-    ["box", "extendedKeyUsage=clientAuth\nbasicConstraints=CA:FALSE"],
+    ['box', 'extendedKeyUsage=clientAuth\nbasicConstraints=CA:FALSE'],
   ]) {
-    openssl(
-      "req",
-      ...key,
-      "-keyout",
-      `${name}.key`,
-      "-out",
-      `${name}.csr`,
-      "-subj",
-      `/CN=${name}`,
-    );
+    openssl('req', ...key, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${name}`);
     writeFileSync(join(dir, `${name}.ext`), extensions);
     openssl(
-      "x509",
-      "-req",
-      "-in",
+      'x509',
+      '-req',
+      '-in',
       `${name}.csr`,
-      "-CA",
-      "ca.pem",
-      "-CAkey",
-      "ca.key",
-      "-CAcreateserial",
-      "-days",
-      "2",
-      "-extfile",
+      '-CA',
+      'ca.pem',
+      '-CAkey',
+      'ca.key',
+      '-CAcreateserial',
+      '-days',
+      '2',
+      '-extfile',
       `${name}.ext`,
-      "-out",
+      '-out',
       `${name}.pem`,
     );
   }
 }
 
-const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
 
 /** A ULID of now. */
 function sessionId() {
-  let value =
-    (BigInt(Date.now()) << 80n) |
-    BigInt(`0x${randomBytes(10).toString("hex")}`);
-  let text = "";
+  let value = (BigInt(Date.now()) << 80n) | BigInt(`0x${randomBytes(10).toString('hex')}`);
+  let text = '';
   for (let digit = 0; digit < 26; digit++) {
     text = ALPHABET[Number(value & 31n)] + text;
     value >>= 5n;
@@ -89,7 +72,7 @@ function sessionId() {
   return text;
 }
 
-export const RENDITION = "1080p";
+export const RENDITION = '1080p';
 
 export class Box {
   #agent;
@@ -104,9 +87,9 @@ export class Box {
     const read = (name) => readFileSync(join(certificates, name));
     this.#agent = new Agent({
       keepAlive: true,
-      ca: read("ca.pem"),
-      cert: read("box.pem"),
-      key: read("box.key"),
+      ca: read('ca.pem'),
+      cert: read('box.pem'),
+      key: read('box.key'),
     });
     this.#port = port;
     this.#key = streamKey;
@@ -114,13 +97,13 @@ export class Box {
   }
 
   async claim({ segmentSeconds, partSeconds }) {
-    await this.#put("", {
+    await this.#put('', {
       base_msn: 0,
       renditions: [
         {
           name: RENDITION,
-          kind: "video",
-          codecs: "avc1.640028",
+          kind: 'video',
+          codecs: 'avc1.640028',
           width: 1920,
           height: 1080,
           frame_rate: [30, 1],
@@ -156,15 +139,12 @@ export class Box {
       len: bytes.length,
     });
     await this.#put(`/${RENDITION}/segments/${msn}`, bytes, {
-      "upload-offset": String(this.#offset),
+      'upload-offset': String(this.#offset),
     });
     this.#offset += bytes.length;
     if (last)
       segment.finished = {
-        duration_ns: segment.parts.reduce(
-          (sum, part) => sum + part.duration_ns,
-          0,
-        ),
+        duration_ns: segment.parts.reduce((sum, part) => sum + part.duration_ns, 0),
         len: this.#offset,
       };
     await this.#put(`/${RENDITION}/playlist`, { segments: [segment] });
@@ -175,30 +155,26 @@ export class Box {
   }
 
   #put(path, body, headers = {}) {
-    const bytes = Buffer.isBuffer(body)
-      ? body
-      : Buffer.from(JSON.stringify(body));
+    const bytes = Buffer.isBuffer(body) ? body : Buffer.from(JSON.stringify(body));
     return new Promise((resolve, reject) => {
       const sent = request(
         {
           agent: this.#agent,
-          host: "localhost",
+          host: 'localhost',
           port: this.#port,
-          method: "PUT",
+          method: 'PUT',
           path: `/push/v1/${this.channel}/${this.session}${path}`,
           headers: {
             authorization: `Bearer ${this.#key}`,
-            "content-type": Buffer.isBuffer(body)
-              ? "application/octet-stream"
-              : "application/json",
-            "content-length": bytes.length,
+            'content-type': Buffer.isBuffer(body) ? 'application/octet-stream' : 'application/json',
+            'content-length': bytes.length,
             ...headers,
           },
         },
         (response) => {
           const chunks = [];
-          response.on("data", (chunk) => chunks.push(chunk));
-          response.on("end", () => {
+          response.on('data', (chunk) => chunks.push(chunk));
+          response.on('end', () => {
             if (response.statusCode < 300) resolve();
             else
               reject(
@@ -209,7 +185,7 @@ export class Box {
           });
         },
       );
-      sent.on("error", reject);
+      sent.on('error', reject);
       sent.end(bytes);
     });
   }

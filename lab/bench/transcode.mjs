@@ -1,74 +1,62 @@
 // Transcoding: processor seconds per second of media, beside one ffmpeg process with the same encoder settings.
 
-import {
-  mkdirSync,
-  openSync,
-  readFileSync,
-  readdirSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 
-import { programmeClip } from "./clips.mjs";
-import { spread } from "./cost.mjs";
-import { output, scratch } from "./processes.mjs";
-import { digits } from "./report.mjs";
+import { programmeClip } from './clips.mjs';
+import { spread } from './cost.mjs';
+import { output, scratch } from './processes.mjs';
+import { digits } from './report.mjs';
 
 const LADDER = [
-  { name: "1080p", width: 1920, height: 1080, kbits: 6_000 },
-  { name: "720p", width: 1280, height: 720, kbits: 3_000 },
-  { name: "360p", width: 640, height: 360, kbits: 800 },
+  { name: '1080p', width: 1920, height: 1080, kbits: 6_000 },
+  { name: '720p', width: 1280, height: 720, kbits: 3_000 },
+  { name: '360p', width: 640, height: 360, kbits: 800 },
 ];
 const SEGMENT_S = 2;
 const FPS = 30;
-const PRESET = "veryfast";
+const PRESET = 'veryfast';
 
 /** Runs a program and returns its processor time, user and system, with all its threads and children, in seconds. */
 async function timed(program, args, stdin) {
-  const times = join(scratch, "times");
+  const times = join(scratch, 'times');
   await output(
-    "bash",
+    'bash',
     [
-      "-c",
+      '-c',
       'TIMEFORMAT="%U %S %R"; out=$1; shift; { time "$@" 2>"$out.log"; } 2>"$out"',
-      "bash",
+      'bash',
       times,
       program,
       ...args,
     ],
     {
-      stdio: [stdin, "pipe", "pipe"],
+      stdio: [stdin, 'pipe', 'pipe'],
     },
   ).catch((error) => {
-    throw new Error(
-      `${error.message} ${readFileSync(`${times}.log`, "utf8").slice(-2_000)}`,
-    );
+    throw new Error(`${error.message} ${readFileSync(`${times}.log`, 'utf8').slice(-2_000)}`);
   });
-  const [user, system, wall] = readFileSync(times, "utf8")
-    .trim()
-    .split(/\s+/)
-    .map(Number);
+  const [user, system, wall] = readFileSync(times, 'utf8').trim().split(/\s+/).map(Number);
   return { cpu: user + system, wall };
 }
 
 /** One ffmpeg: decodes once, encodes each rung as ours does, copies the audio, writes fMP4 HLS. */
 async function ffmpeg(clip, passthrough) {
-  const dir = join(scratch, "ffmpeg");
+  const dir = join(scratch, 'ffmpeg');
   rmSync(dir, { recursive: true, force: true });
   mkdirSync(dir);
   const encoded = passthrough ? LADDER.slice(1) : LADDER;
   const labels = encoded.map((_, index) => `[raw${index}]`);
   const scales = encoded.map(
     ({ width, height }, index) =>
-      `${labels[index]}${height === 1080 ? "null" : `scale=${width}:${height}:flags=bilinear`}[out${index}]`,
+      `${labels[index]}${height === 1080 ? 'null' : `scale=${width}:${height}:flags=bilinear`}[out${index}]`,
   );
   const encoders = encoded.flatMap(({ kbits }, index) => [
     ...[
-      "-map",
+      '-map',
       `[out${index}]`,
       `-c:v:${index}`,
-      "libx264",
+      'libx264',
       `-b:v:${index}`,
       `${kbits}k`,
       `-maxrate:v:${index}`,
@@ -80,11 +68,11 @@ async function ffmpeg(clip, passthrough) {
       `-preset:v:${index}`,
       PRESET,
       `-tune:v:${index}`,
-      "zerolatency",
+      'zerolatency',
       `-profile:v:${index}`,
-      "high",
+      'high',
       `-threads:v:${index}`,
-      "1",
+      '1',
     ],
     ...[
       `-g:v:${index}`,
@@ -92,55 +80,50 @@ async function ffmpeg(clip, passthrough) {
       `-keyint_min:v:${index}`,
       String(SEGMENT_S * FPS),
       `-sc_threshold:v:${index}`,
-      "0",
+      '0',
       `-bf:v:${index}`,
-      "0",
+      '0',
     ],
   ]);
-  const copied = passthrough
-    ? ["-map", "0:v", `-c:v:${encoded.length}`, "copy"]
-    : [];
-  const streams = LADDER.map((_, index) => `v:${index}`).join(" ");
+  const copied = passthrough ? ['-map', '0:v', `-c:v:${encoded.length}`, 'copy'] : [];
+  const streams = LADDER.map((_, index) => `v:${index}`).join(' ');
   return timed(
-    "ffmpeg",
+    'ffmpeg',
     [
-      ...["-nostdin", "-v", "error", "-i", clip],
-      ...[
-        "-filter_complex",
-        `[0:v]split=${encoded.length}${labels.join("")};${scales.join(";")}`,
-      ],
+      ...['-nostdin', '-v', 'error', '-i', clip],
+      ...['-filter_complex', `[0:v]split=${encoded.length}${labels.join('')};${scales.join(';')}`],
       ...encoders,
       ...copied,
-      ...["-map", "0:a", "-c:a", "copy"],
+      ...['-map', '0:a', '-c:a', 'copy'],
       ...[
-        "-f",
-        "hls",
-        "-hls_time",
+        '-f',
+        'hls',
+        '-hls_time',
         String(SEGMENT_S),
-        "-hls_segment_type",
-        "fmp4",
-        "-hls_flags",
-        "independent_segments",
-        "-hls_list_size",
-        "0",
+        '-hls_segment_type',
+        'fmp4',
+        '-hls_flags',
+        'independent_segments',
+        '-hls_list_size',
+        '0',
       ],
       ...[
-        "-var_stream_map",
+        '-var_stream_map',
         `${streams} a:0`,
-        "-hls_segment_filename",
-        join(dir, "%v-%d.m4s"),
-        join(dir, "%v.m3u8"),
+        '-hls_segment_filename',
+        join(dir, '%v-%d.m4s'),
+        join(dir, '%v.m3u8'),
       ],
     ],
-    "ignore",
+    'ignore',
   );
 }
 
 async function nodi(binaries, clip, passthrough, mediaSeconds) {
-  const dir = join(scratch, "transcode");
+  const dir = join(scratch, 'transcode');
   rmSync(dir, { recursive: true, force: true });
-  mkdirSync(join(dir, "spool"), { recursive: true });
-  const config = join(dir, "transcode.toml");
+  mkdirSync(join(dir, 'spool'), { recursive: true });
+  const config = join(dir, 'transcode.toml');
   writeFileSync(
     config,
     `log_level = "warn"
@@ -155,22 +138,16 @@ min_free_bytes = 0
 thumbnail_s = 0
 `,
   );
-  const result = await timed(
-    join(binaries, "nodi-transcode"),
-    ["--config", config],
-    openSync(clip, "r"),
-  );
-  const lengths = rendered(join(dir, "spool"));
-  const rungs = Object.keys(lengths).filter((name) => name !== "audio");
+  const result = await timed(join(binaries, 'nodi-transcode'), ['--config', config], openSync(clip, 'r'));
+  const lengths = rendered(join(dir, 'spool'));
+  const rungs = Object.keys(lengths).filter((name) => name !== 'audio');
   if (rungs.length !== LADDER.length)
-    throw new Error(`nodi-transcode made ${Object.keys(lengths).join(", ")}`);
+    throw new Error(`nodi-transcode made ${Object.keys(lengths).join(', ')}`);
   // Before it passes the source through, the worker watches one group of pictures, which nobody gets.
   const expected = passthrough ? mediaSeconds - SEGMENT_S : mediaSeconds;
   for (const [name, seconds] of Object.entries(lengths)) {
     if (Math.abs(seconds - expected) > 0.2)
-      throw new Error(
-        `nodi-transcode: ${name} has ${digits(seconds, 2)} of ${expected} s`,
-      );
+      throw new Error(`nodi-transcode: ${name} has ${digits(seconds, 2)} of ${expected} s`);
   }
   return { ...result, seconds: expected };
 }
@@ -184,18 +161,13 @@ function rendered(spool) {
   }).filter((entry) => entry.isDirectory());
   return Object.fromEntries(
     renditions.map(({ name }) => {
-      const lines = readFileSync(
-        join(spool, channel, session, name, "index"),
-        "utf8",
-      )
+      const lines = readFileSync(join(spool, channel, session, name, 'index'), 'utf8')
         .trim()
-        .split("\n")
+        .split('\n')
         .map((line) => JSON.parse(line));
       return [
         name,
-        lines
-          .filter(({ t }) => t === "segment")
-          .reduce((sum, { duration_ns }) => sum + duration_ns / 1e9, 0),
+        lines.filter(({ t }) => t === 'segment').reduce((sum, { duration_ns }) => sum + duration_ns / 1e9, 0),
       ];
     }),
   );
@@ -206,8 +178,8 @@ export async function run({ binaries, quick }) {
   const mediaSeconds = quick ? 10 : 20;
   const clip = await programmeClip(mediaSeconds);
   const cases = [
-    { name: "three rungs encoded", passthrough: false },
-    { name: "top rung passed through", passthrough: true },
+    { name: 'three rungs encoded', passthrough: false },
+    { name: 'top rung passed through', passthrough: true },
   ];
   const results = [];
   for (const { name, passthrough } of cases) {
@@ -218,17 +190,17 @@ export async function run({ binaries, quick }) {
       const one = await nodi(binaries, clip, passthrough, mediaSeconds);
       ours.push(one.cpu / one.seconds);
     }
-    const pair = { ffmpeg: spread(peer), "nodi-transcode": spread(ours) };
+    const pair = { ffmpeg: spread(peer), 'nodi-transcode': spread(ours) };
     results.push({
       case: name,
       cpu_s_per_media_s: pair,
-      ratio: pair["nodi-transcode"].median / pair.ffmpeg.median,
+      ratio: pair['nodi-transcode'].median / pair.ffmpeg.median,
     });
   }
   return {
-    title: "Transcode",
-    how: `${mediaSeconds} s of 1080p30 to ${LADDER.map(({ name, kbits }) => `${name} ${kbits / 1_000} Mbit/s`).join(", ")}; x264 ${PRESET} zerolatency, one thread per encoder, audio copied; as fast as it goes; median of ${runs}`,
-    head: ["case", "program", "CPU-s/media-s", "min", "max", "ratio"],
+    title: 'Transcode',
+    how: `${mediaSeconds} s of 1080p30 to ${LADDER.map(({ name, kbits }) => `${name} ${kbits / 1_000} Mbit/s`).join(', ')}; x264 ${PRESET} zerolatency, one thread per encoder, audio copied; as fast as it goes; median of ${runs}`,
+    head: ['case', 'program', 'CPU-s/media-s', 'min', 'max', 'ratio'],
     rows: results.flatMap((one) =>
       Object.entries(one.cpu_s_per_media_s).map(([program, cost]) => [
         one.case,
@@ -236,7 +208,7 @@ export async function run({ binaries, quick }) {
         digits(cost.median, 3),
         digits(cost.min, 3),
         digits(cost.max, 3),
-        program === "ffmpeg" ? "1.00" : digits(one.ratio, 2),
+        program === 'ffmpeg' ? '1.00' : digits(one.ratio, 2),
       ]),
     ),
     goals: results.map((one) => ({
