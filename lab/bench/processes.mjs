@@ -113,7 +113,12 @@ process.on('exit', () => {
   for (const child of running) child.kill();
   rmSync(scratch, { recursive: true, force: true });
 });
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(130));
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.on(signal, () => {
+    console.error(`stopped by ${signal}`);
+    process.exit(130);
+  });
+}
 
 /** Runs a program to its end; its stdout as text. */
 export async function output(program, args, options = {}) {
