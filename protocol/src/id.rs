@@ -1,4 +1,4 @@
-//! Names of channels and sessions, valid by construction: they become path segments, topics and
+//! Names of channels, sessions, boxes and commands, valid by construction: they become path segments, topics and
 //! URLs without escaping.
 
 use std::fmt;
@@ -16,8 +16,8 @@ pub enum Error {
         "{what} {text:?} is not 1 to {MAX_NAME_LEN} characters of a-z, 0-9, '_' and '-', starting with a letter or digit"
     )]
     Name { what: &'static str, text: String },
-    #[error("session id {0:?} is not a ULID")]
-    Session(String),
+    #[error("{what} {text:?} is not a ULID")]
+    Ulid { what: &'static str, text: String },
 }
 
 /// Checks the alphabet that channel ids and rendition names share.
@@ -34,98 +34,133 @@ pub(crate) fn check_name(what: &'static str, text: &str) -> Result<(), Error> {
     }
 }
 
-/// Identifies a channel for ever; its display name lives in the fleet server.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ChannelId(String);
+/// A name in the alphabet of [`check_name`].
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = "^[a-z0-9][a-z0-9_-]{0,31}$"))]
+        pub struct $name(String);
 
-impl ChannelId {
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+        impl $name {
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = Error;
+
+            fn try_from(text: String) -> Result<Self, Error> {
+                check_name($what, &text)?;
+                Ok(Self(text))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Error;
+
+            fn from_str(text: &str) -> Result<Self, Error> {
+                Self::try_from(text.to_owned())
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
 }
 
-impl TryFrom<String> for ChannelId {
-    type Error = Error;
+/// A ULID: ordered by time, 80 random bits.
+macro_rules! ulid {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = "^[0-7][0-9A-HJKMNP-TV-Z]{25}$"))]
+        pub struct $name(ulid::Ulid);
 
-    fn try_from(text: String) -> Result<Self, Error> {
-        check_name("channel id", &text)?;
-        Ok(Self(text))
-    }
+        impl $name {
+            /// Made `unix_ms` milliseconds after the Unix epoch; 80 bits of `random` are used.
+            #[must_use]
+            pub fn new(unix_ms: u64, random: u128) -> Self {
+                Self(ulid::Ulid::from_parts(unix_ms, random))
+            }
+
+            /// When it was made, in milliseconds since the Unix epoch.
+            #[must_use]
+            pub fn unix_ms(self) -> u64 {
+                self.0.timestamp_ms()
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Error;
+
+            fn from_str(text: &str) -> Result<Self, Error> {
+                ulid::Ulid::from_string(text)
+                    .ok()
+                    // One spelling only, since the text becomes a path: upper case as Display writes it.
+                    .filter(|ulid| ulid.to_string() == text)
+                    .map(Self)
+                    .ok_or_else(|| Error::Ulid { what: $what, text: text.chars().take(MAX_NAME_LEN).collect() })
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = Error;
+
+            fn try_from(text: String) -> Result<Self, Error> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.to_string()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
 }
 
-impl FromStr for ChannelId {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        Self::try_from(text.to_owned())
-    }
+name! {
+    /// Identifies a channel for ever; its display name lives in the fleet server.
+    ChannelId, "channel id"
 }
 
-impl From<ChannelId> for String {
-    fn from(id: ChannelId) -> Self {
-        id.0
-    }
+name! {
+    /// Identifies a box for ever, and is the common name of its certificate. Made from its public key
+    /// ([`crate::enrol::box_id`]), so that a box knows it before anybody else does.
+    BoxId, "box id"
 }
 
-impl fmt::Display for ChannelId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+ulid! {
+    /// One publication of a channel, from publish to unpublish. Of two sessions of a channel the
+    /// greater one is the newer one, and it wins.
+    SessionId, "session id"
 }
 
-/// One publication of a channel, from publish to unpublish. ULIDs order by time: of two sessions of
-/// a channel the greater one is the newer one, and it wins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct SessionId(ulid::Ulid);
-
-impl SessionId {
-    /// A session that starts `unix_ms` milliseconds after the Unix epoch, with 80 random bits.
-    #[must_use]
-    pub fn new(unix_ms: u64, random: u128) -> Self {
-        Self(ulid::Ulid::from_parts(unix_ms, random))
-    }
-
-    /// When the session started, in milliseconds since the Unix epoch.
-    #[must_use]
-    pub fn unix_ms(self) -> u64 {
-        self.0.timestamp_ms()
-    }
-}
-
-impl FromStr for SessionId {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        ulid::Ulid::from_string(text)
-            .ok()
-            // One spelling only, since the text becomes a path: upper case as Display writes it.
-            .filter(|ulid| ulid.to_string() == text)
-            .map(Self)
-            .ok_or_else(|| Error::Session(text.chars().take(MAX_NAME_LEN).collect()))
-    }
-}
-
-impl TryFrom<String> for SessionId {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Self, Error> {
-        text.parse()
-    }
-}
-
-impl From<SessionId> for String {
-    fn from(id: SessionId) -> Self {
-        id.to_string()
-    }
-}
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+ulid! {
+    /// One command to one box. It runs at most once.
+    CommandId, "command id"
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What crosses a process border between the boxes and the centre, and nothing else: identifiers,
-//! stream keys, the revocation document, the push API and the playlists.
+//! stream keys, the revocation document, the push API, the playlists, enrolment, and the MQTT contract.
 
+pub mod enrol;
+pub mod fleet;
 pub mod hls;
 pub mod id;
 pub mod push;
@@ -8,5 +10,5 @@ pub mod rendition;
 pub mod revocation;
 pub mod stream_key;
 
-pub use id::{ChannelId, SessionId};
+pub use id::{BoxId, ChannelId, CommandId, SessionId};
 pub use rendition::{Rendition, RenditionName, Track};

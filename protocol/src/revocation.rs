@@ -1,10 +1,11 @@
-//! The revocation document: the lowest key version that each channel still accepts.
+//! The revocation document: the lowest key version that each channel still accepts, the channels that
+//! are suspended, and the boxes that are no longer ours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ChannelId;
+use crate::{BoxId, ChannelId};
 
 /// The schema that this build writes and reads.
 pub const SCHEMA: u32 = 1;
@@ -16,6 +17,12 @@ pub struct Revocations {
     pub schema: u32,
     /// Keys of a lower version than this are refused.
     pub min_versions: BTreeMap<ChannelId, u32>,
+    /// Nobody may publish to these, whatever the key.
+    #[serde(default)]
+    pub suspended: BTreeSet<ChannelId>,
+    /// Nothing is taken from these, whatever their certificate.
+    #[serde(default)]
+    pub revoked_boxes: BTreeSet<BoxId>,
 }
 
 /// Why a document is not usable.
@@ -29,7 +36,12 @@ pub enum Error {
 
 impl Default for Revocations {
     fn default() -> Self {
-        Self { schema: SCHEMA, min_versions: BTreeMap::new() }
+        Self {
+            schema: SCHEMA,
+            min_versions: BTreeMap::new(),
+            suspended: BTreeSet::new(),
+            revoked_boxes: BTreeSet::new(),
+        }
     }
 }
 
