@@ -1,0 +1,148 @@
+//! Where the agent's core (identity, link, outbox, commands' state) meets what it does on the box
+//! (settings, telemetry, sessions, actions). The core knows no process of the box, and the other side knows no broker.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use nodi_protocol::fleet::command::{Command, Process};
+use nodi_protocol::fleet::desired::{Desired, Reported};
+use nodi_protocol::fleet::presence::Hardware;
+use nodi_protocol::fleet::session::Session;
+use nodi_protocol::fleet::telemetry::Telemetry;
+use nodi_protocol::revocation::Revocations;
+use nodi_protocol::{BoxId, SessionId};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::clock::Clock;
+use crate::events::Events;
+use crate::fleet::Fleet;
+use crate::identity;
+
+/// A future behind a trait object.
+pub type Doing<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What the core gives to the other side once the box is enrolled.
+#[derive(Clone)]
+pub struct Context {
+    pub box_id: BoxId,
+    /// Of the kernel, as the configuration says where to read it.
+    pub boot_id: String,
+    /// Corrected by what the fleet server says; every time that leaves the box is of this clock.
+    pub clock: Clock,
+    /// Where to say what must not be lost.
+    pub events: Events,
+    /// HTTPS to the fleet server, for uploads.
+    pub fleet: Fleet,
+    /// Key, certificate and authority of this box, as files, for processes that push with them.
+    pub identity: identity::Files,
+}
+
+/// What the other side gives to the core.
+pub struct Parts {
+    pub actions: Arc<dyn Actions>,
+    pub settings: Arc<dyn Settings>,
+    pub telemetry: Box<dyn Measure>,
+    /// All live sessions. Each new value is compared with what the fleet was told, and the difference is sent.
+    pub sessions: watch::Receiver<Sessions>,
+    pub hardware: Hardware,
+    /// Everything that runs in the background for these. One that ends or panics ends the agent, so that
+    /// it is started anew.
+    pub tasks: JoinSet<()>,
+}
+
+pub type Sessions = BTreeMap<SessionId, Arc<Session>>;
+
+/// What the commands do. The core has made sure that `run` is called at most once per command, ever.
+pub trait Actions: Send + Sync {
+    /// Does what `command` says. The future is dropped when the command's time is over, and when the agent stops.
+    ///
+    /// For [`is_judged_later`] it does not return after it has asked the host: the next process finds out what came of it.
+    fn run(&self, command: Command, progress: Progress) -> Doing<'_, Outcome>;
+}
+
+/// Whether the process that runs the action does not live to see its end: a reboot, and a restart of the agent.
+#[must_use]
+pub fn is_judged_later(action: &nodi_protocol::fleet::command::Action) -> bool {
+    use nodi_protocol::fleet::command::Action;
+    matches!(action, Action::Reboot | Action::RestartProcess { process: Process::Agent })
+}
+
+/// How an action ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    pub succeeded: bool,
+    /// For people: what was done, or exactly why not.
+    pub message: String,
+    /// For programs: what was measured.
+    pub result: Option<serde_json::Value>,
+}
+
+impl Outcome {
+    #[must_use]
+    pub fn succeeded(message: impl Into<String>) -> Self {
+        Self { succeeded: true, message: message.into(), result: None }
+    }
+
+    #[must_use]
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self { succeeded: false, message: message.into(), result: None }
+    }
+
+    #[must_use]
+    pub fn with_result(mut self, result: serde_json::Value) -> Self {
+        self.result = Some(result);
+        self
+    }
+}
+
+/// Where an action says how far it is. Only the newest is kept, so it may be said as often as one likes.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    said: watch::Sender<Said>,
+}
+
+/// What was said last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Said {
+    /// 0 to 100 where it can be told.
+    pub percent: Option<u8>,
+    pub message: String,
+}
+
+impl Progress {
+    #[must_use]
+    pub fn new() -> (Self, watch::Receiver<Said>) {
+        let (said, heard) = watch::channel(Said::default());
+        (Self { said }, heard)
+    }
+
+    pub fn say(&self, percent: Option<u8>, message: impl Into<String>) {
+        let new = Said { percent: percent.map(|percent| percent.min(100)), message: message.into() };
+        self.said.send_if_modified(|old| {
+            let changed = *old != new;
+            *old = new;
+            changed
+        });
+    }
+}
+
+/// Desired state, and what became of it. Keeps the last good one on disk by itself.
+pub trait Settings: Send + Sync {
+    /// What is in force. Each change is sent; the core takes `telemetry_s` from it.
+    fn reported(&self) -> watch::Receiver<Reported>;
+
+    /// Takes a desired state, or refuses it; either way `reported` says so afterwards. One call at a time.
+    fn apply(&self, desired: Desired) -> Doing<'_, ()>;
+
+    /// Puts the document where the processes of the box read it. One call at a time.
+    fn revoke(&self, revocations: Revocations) -> Doing<'_, ()>;
+}
+
+/// One measurement of everything.
+pub trait Measure: Send {
+    /// `at_ms`, `outbox` and `certificate_not_after_ms` are the core's to fill in. Called once per interval, so that
+    /// rates are those since the call before.
+    fn measure(&mut self) -> Doing<'_, Telemetry>;
+}
