@@ -1,5 +1,5 @@
-//! Loads one TOML file into one serde struct. Structs use `deny_unknown_fields`, so that a
-//! misspelt key is an error that names it and never a silent default.
+//! Loads one TOML file into one serde struct, or two: settings from afar laid over the configuration. Structs use
+//! `deny_unknown_fields`, so that a misspelt key is an error that names it and never a silent default.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ pub enum Error {
     #[error("configuration {path}: {source}")]
     Parse { path: PathBuf, source: Box<toml::de::Error> },
     #[error("configuration {path}: {key}: {reason}")]
-    Invalid { path: PathBuf, key: &'static str, reason: String },
+    Invalid { path: PathBuf, key: String, reason: String },
 }
 
 /// Checks that go beyond types: ranges, and keys that need each other.
@@ -25,11 +25,42 @@ pub trait Validate {
 
 /// Reads, parses and validates the file at `path`.
 pub fn load<T: DeserializeOwned + Validate>(path: &Path) -> Result<T, Error> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let text = read(path)?;
     let value: T = toml::from_str(&text)
         .map_err(|source| Error::Parse { path: path.to_owned(), source: Box::new(source) })?;
-    value.validate().map_err(|(key, reason)| Error::Invalid { path: path.to_owned(), key, reason })?;
+    value.validate().map_err(|(key, reason)| Error::Invalid {
+        path: path.to_owned(),
+        key: key.to_owned(),
+        reason,
+    })?;
+    Ok(value)
+}
+
+pub(crate) fn read(path: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })
+}
+
+/// Lays `over` over `base`: tables merge, everything else replaces.
+pub(crate) fn lay_over(base: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => lay_over(below, above),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+/// Makes `T` of a table. `Err((key, reason))` names the offending key by its dotted path.
+pub(crate) fn read_table<T: DeserializeOwned + Validate>(table: toml::Table) -> Result<T, (String, String)> {
+    let value: T = serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|error| {
+        let key = error.path().to_string();
+        // One line: what follows the first says where in the text it was, and there is no text.
+        let reason = error.into_inner().message().lines().next().unwrap_or_default().to_owned();
+        (key, reason)
+    })?;
+    value.validate().map_err(|(key, reason)| (key.to_owned(), reason))?;
     Ok(value)
 }
 

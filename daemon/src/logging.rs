@@ -18,10 +18,21 @@ pub fn init(name: &'static str, level: LevelFilter) {
         }
         return;
     }
+    // The logger itself lets everything through, so that the level can be moved in both directions later.
     // A second call in one process (tests start several services in one) is not an error.
-    let _ = env_logger::Builder::new()
-        .filter_level(level)
+    let installed = env_logger::Builder::new()
+        .filter_level(LevelFilter::Trace)
         .parse_default_env()
         .format_timestamp_millis()
         .try_init();
+    if installed.is_ok() {
+        set_level(level);
+    }
+}
+
+/// Moves the level of the running process; without effect while `RUST_LOG` is set.
+pub fn set_level(level: LevelFilter) {
+    if std::env::var_os(env_logger::DEFAULT_FILTER_ENV).is_none() {
+        log::set_max_level(level);
+    }
 }

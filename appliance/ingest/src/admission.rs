@@ -45,13 +45,14 @@ pub enum Verdict {
 
 #[derive(Debug)]
 pub struct Admission {
-    connections: usize,
-    per_address: usize,
     counts: Mutex<Counts>,
 }
 
 #[derive(Debug, Default)]
 struct Counts {
+    /// The limits; both may move at any time.
+    connections: usize,
+    per_address: usize,
     total: usize,
     guests: usize,
     by_origin: HashMap<Origin, usize>,
@@ -68,15 +69,22 @@ pub struct Permit {
 impl Admission {
     #[must_use]
     pub fn new(connections: usize, per_address: usize) -> Arc<Self> {
-        Arc::new(Self { connections, per_address, counts: Mutex::default() })
+        Arc::new(Self { counts: Mutex::new(Counts { connections, per_address, ..Counts::default() }) })
+    }
+
+    /// For connections from now on; who is in stays.
+    pub fn set_limits(&self, connections: usize, per_address: usize) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.connections = connections;
+        counts.per_address = per_address;
     }
 
     pub fn admit(self: &Arc<Self>, origin: Origin) -> Verdict {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let from_origin = counts.by_origin.get(&origin).copied().unwrap_or(0);
-        let full = if counts.total >= self.connections {
+        let full = if counts.total >= counts.connections {
             Full::Total
-        } else if from_origin >= self.per_address {
+        } else if from_origin >= counts.per_address {
             Full::Address
         } else {
             counts.total += 1;

@@ -24,6 +24,8 @@ pub struct Config {
     pub status: Status,
     pub limits: Limits,
     pub throttle: Throttle,
+    /// New publishers are refused, live ones go on: for an operator who wants the box empty. Default false.
+    pub drain: bool,
     /// How long publishers and workers have to end after SIGTERM before the process ends anyway. Default 5.
     pub shutdown_s: u64,
 }
@@ -154,6 +156,7 @@ impl Default for Config {
             status: Status::default(),
             limits: Limits::default(),
             throttle: Throttle::default(),
+            drain: false,
             shutdown_s: 5,
         }
     }

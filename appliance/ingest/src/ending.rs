@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use nodi_protocol::stream_key::Refusal;
 use nodi_rtmp::code;
 
 use crate::admission::Full;
@@ -32,6 +33,9 @@ pub enum Ending {
     UnauthenticatedBytes(u64),
     #[error(transparent)]
     Full(#[from] Full),
+    /// The operators empty this box.
+    #[error("this server takes no new streams now; use another server")]
+    Draining,
     #[error(transparent)]
     Throttled(#[from] throttle::Refused),
     #[error(transparent)]
@@ -94,8 +98,10 @@ impl Ending {
             Self::UnauthenticatedBytes(_) => "unauthenticated_bytes",
             Self::Full(Full::Total) => "connections",
             Self::Full(Full::Address) => "connections_per_address",
+            Self::Draining => "draining",
             Self::Throttled(_) => "throttled",
             Self::Denied(Denial::NotReady) => "not_ready",
+            Self::Denied(Denial::Key(Refusal::Suspended)) | Self::Ordered(Order::Suspended) => "suspended",
             Self::Denied(Denial::Key(_)) => "stream_key",
             Self::Ordered(Order::Superseded) => "superseded",
             Self::Ordered(Order::Revoked) => "revoked",

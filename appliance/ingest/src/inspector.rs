@@ -1,6 +1,7 @@
 //! Looks at every tag of a stream: refuses what this build does not take, measures, and tells what each tag
 //! means to a worker that joins. Pure; time is passed in, counted from the session's start.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use nodi_flv::avc::DecoderConfig;
@@ -19,7 +20,7 @@ const MEASUREMENT_TOLERANCE: f64 = 1.1;
 const LARGEST_SCRIPT: usize = 64 << 10;
 
 pub struct Inspector {
-    limits: Limits,
+    limits: Arc<Limits>,
     meter: Meter,
     metadata: Metadata,
     /// Size in pixels, and frames per second as the bit stream announces them.
@@ -31,7 +32,7 @@ pub struct Inspector {
 
 impl Inspector {
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: Arc<Limits>) -> Self {
         Self {
             limits,
             meter: Meter::default(),
@@ -62,6 +63,11 @@ impl Inspector {
             }
             Kind::Script => Ok(self.script(tag)),
         }
+    }
+
+    /// New limits; [`tick`](Self::tick) ends a stream that breaks them.
+    pub fn set_limits(&mut self, limits: Arc<Limits>) {
+        self.limits = limits;
     }
 
     /// To be called about once a second.
@@ -273,7 +279,7 @@ mod tests {
     }
 
     fn inspect(kind: Kind, data: &'static [u8]) -> Result<Option<Class>, String> {
-        Inspector::new(Limits::default())
+        Inspector::new(Arc::default())
             .inspect(&tag(kind, data), Duration::ZERO)
             .map_err(|ending| ending.to_string())
     }
@@ -321,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_stream_without_media_does_not_stay() {
-        let mut inspector = Inspector::new(Limits::default());
+        let mut inspector = Inspector::new(Arc::default());
         inspector.inspect(&tag(Kind::Audio, b"\xaf\x01raw"), Duration::from_secs(5)).unwrap();
         assert!(inspector.tick(Duration::from_secs(24)).is_ok());
         assert!(matches!(inspector.tick(Duration::from_secs(25)), Err(Ending::MediaIdle(_))));

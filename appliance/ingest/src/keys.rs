@@ -1,12 +1,13 @@
 //! Which stream keys are good now: the fleet's public keys and the revocation document, both from files
 //! that are reloaded when they change. A bad new file keeps what was good before and says so.
 
+use nodi_daemon::watch::{Look, WatchedFile};
 use nodi_protocol::ChannelId;
 use nodi_protocol::revocation::Revocations;
 use nodi_protocol::stream_key::{Grant, Refusal, StreamKey, Verifier};
 
 use crate::config;
-use crate::reload::{Look, WatchedFile};
+use crate::mailbox::Order;
 
 /// Why a key is not accepted. The texts are for the streamer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,10 +36,15 @@ impl Keyring {
         Ok(verifier.verify(key, now_unix_s, revocations)?)
     }
 
-    /// Whether a key that was accepted before is revoked by now.
+    /// Why a session whose key was accepted before may not go on.
     #[must_use]
-    pub fn is_revoked(&self, channel: &ChannelId, version: u32) -> bool {
-        self.revocations.as_ref().is_some_and(|revocations| version < revocations.min_version(channel))
+    pub fn objection(&self, channel: &ChannelId, version: u32) -> Option<Order> {
+        let revocations = self.revocations.as_ref()?;
+        if version < revocations.min_version(channel) {
+            Some(Order::Revoked)
+        } else {
+            revocations.suspended.contains(channel).then_some(Order::Suspended)
+        }
     }
 }
 
@@ -114,7 +120,8 @@ impl KeyFiles {
             }
             Look::Changed(contents) => match Revocations::from_json(&contents) {
                 Ok(revocations) => {
-                    log::info!(path:%, channels = revocations.min_versions.len(); "revocations loaded");
+                    log::info!(path:%, channels = revocations.min_versions.len(), suspended = revocations.suspended.len();
+                        "revocations loaded");
                     self.keyring.revocations = Some(revocations);
                     return true;
                 }
@@ -155,14 +162,21 @@ mod tests {
         std::fs::write(directory.path().join("keys"), Minter::from_seed(&[7; 32]).public_line()).unwrap();
         let keyring = files.refresh().unwrap();
         let grant = keyring.check(&key(1), 0).unwrap();
-        assert!(!keyring.is_revoked(&grant.channel, grant.version));
+        assert_eq!(keyring.objection(&grant.channel, grant.version), None);
 
         let document = r#"{"schema": 1, "min_versions": {"nodi": 2}}"#;
         std::fs::write(directory.path().join("revocations"), document).unwrap();
         let keyring = files.refresh().unwrap();
         assert_eq!(keyring.check(&key(1), 0), Err(Denial::Key(Refusal::Revoked)));
-        assert!(keyring.is_revoked(&grant.channel, 1) && !keyring.is_revoked(&grant.channel, 2));
+        assert_eq!(keyring.objection(&grant.channel, 1), Some(Order::Revoked));
+        assert_eq!(keyring.objection(&grant.channel, 2), None);
         assert!(files.refresh().is_none());
+
+        let document = r#"{"schema": 1, "min_versions": {}, "suspended": ["nodi"]}"#;
+        std::fs::write(directory.path().join("revocations"), document).unwrap();
+        let keyring = files.refresh().unwrap();
+        assert_eq!(keyring.check(&key(3), 0), Err(Denial::Key(Refusal::Suspended)));
+        assert_eq!(keyring.objection(&grant.channel, 3), Some(Order::Suspended));
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub enum Order {
     Superseded,
     #[error("{}", nodi_protocol::stream_key::Refusal::Revoked)]
     Revoked,
+    #[error("{}", nodi_protocol::stream_key::Refusal::Suspended)]
+    Suspended,
     #[error("{0}")]
     Asked(String),
     #[error("this server restarts; your encoder may reconnect")]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
-use nodi_daemon::{config, exit, logging, shutdown};
+use nodi_daemon::settings::{self, Settings};
+use nodi_daemon::{exit, logging, shutdown};
 use nodi_ingest::{Config, Ingest};
 
 /// Receives RTMP and RTMPS, checks stream keys, and hands each stream to a transcoding worker.
@@ -16,6 +17,12 @@ struct Arguments {
     /// Configuration file (TOML).
     #[arg(long, value_name = "PATH", default_value = "/etc/nodi/ingest.toml")]
     config: PathBuf,
+    /// Settings laid over it (TOML), looked at twice a second; the file may be missing.
+    #[arg(long, value_name = "PATH")]
+    settings: Option<PathBuf>,
+    /// Checks both files and ends: nothing is said of good ones, one line of bad ones.
+    #[arg(long)]
+    check: bool,
 }
 
 /// More than the drain takes by itself; a hung process is ended by it.
@@ -23,8 +30,14 @@ const AFTER_DRAIN: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let config: Config = match config::load(&arguments.config) {
-        Ok(config) => config,
+    if arguments.check {
+        let checked = settings::check::<Config>(&arguments.config, arguments.settings.as_deref());
+        return ExitCode::from(settings::report_check(checked));
+    }
+    // Settings that are unusable are said once the level of the log is known.
+    let opened = Settings::open::<Config>(&arguments.config, arguments.settings.as_deref());
+    let (settings, config) = match opened {
+        Ok(opened) => opened,
         Err(error) => {
             logging::init("nodi-ingest", log::LevelFilter::Info);
             log::error!("{error}");
@@ -32,7 +45,10 @@ fn main() -> ExitCode {
         }
     };
     logging::init("nodi-ingest", config.log_level);
-    match run(config) {
+    if let Some(error) = &settings.state().error {
+        log::error!(error:%; "the settings are unusable; the configuration counts alone");
+    }
+    match run(config, settings) {
         Ok(()) => ExitCode::from(exit::OK),
         Err(error) => {
             log::error!("{error:#}");
@@ -41,14 +57,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(config: Config) -> anyhow::Result<()> {
+fn run(config: Config, settings: Settings) -> anyhow::Result<()> {
     // One thread: the work is the kernel's, and what is left of it for 300 streams does not fill a core.
     // Wake-ups across threads would cost more than they gain.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(async {
         let deadline = Duration::from_secs(config.shutdown_s) + AFTER_DRAIN;
         let shutdown = shutdown::on_signals(deadline).context("cannot listen for signals")?;
-        let ingest = Ingest::bind(config)?;
+        let ingest = Ingest::bind_with(config, settings)?;
         log::info!(
             rtmp:? = ingest.rtmp_address(), rtmps:? = ingest.rtmps_address(), metrics:? = ingest.metrics_address();
             "listening"

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::task::Poll;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use nodi_protocol::stream_key::{Grant, StreamKey};
+use nodi_protocol::stream_key::{Grant, Refusal, StreamKey};
 use nodi_rtmp::{Connection, Event, Publish};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -33,7 +33,7 @@ pub(crate) async fn serve(
     over: Option<Full>,
 ) {
     let accepted = tokio::time::Instant::now();
-    let limits = &shared.config.limits;
+    let limits = shared.limits();
     let transport = match tls {
         None => Transport::Plain(stream),
         Some(acceptor) => match tokio::time::timeout(limits.handshake(), acceptor.accept(stream)).await {
@@ -92,7 +92,7 @@ async fn negotiate(
     wire: &mut Wire,
     handshake_until: Option<tokio::time::Instant>,
 ) -> Result<Publish, Ending> {
-    let limits = &shared.config.limits;
+    let limits = shared.limits();
     let received_before = wire.received;
     let mut publish = None;
     if let Some(until) = handshake_until {
@@ -144,19 +144,23 @@ fn prepare(rtmp: &mut Connection, event: Event, publish: &mut Option<Publish>) -
     Ok(())
 }
 
-/// The key is checked; a wrong one costs its address time.
+/// Whether the box takes anybody, then the key; a wrong one costs its address time.
 async fn authorise(
     shared: &Shared,
     publish: &Publish,
     peer: SocketAddr,
 ) -> Result<(Grant, StreamKey), Ending> {
+    if shared.in_force.borrow().drain {
+        return Err(Ending::Draining);
+    }
     let origin = peer.ip().into();
     shared.throttle.lock().unwrap_or_else(PoisonError::into_inner).check(origin, Instant::now())?;
     let denial = match check(shared, publish) {
         Ok(granted) => return Ok(granted),
         Err(denial) => denial,
     };
-    if matches!(denial, Denial::Key(_)) {
+    // The key of a suspended channel is right.
+    if matches!(&denial, Denial::Key(refusal) if *refusal != Refusal::Suspended) {
         let delay =
             shared.throttle.lock().unwrap_or_else(PoisonError::into_inner).failed(origin, Instant::now());
         tokio::select! {
@@ -184,7 +188,7 @@ fn check(shared: &Shared, publish: &Publish) -> Result<(Grant, StreamKey), Denia
             }
         }
     }
-    Err(denial.unwrap_or(Denial::Key(nodi_protocol::stream_key::Refusal::Malformed)))
+    Err(denial.unwrap_or(Denial::Key(Refusal::Malformed)))
 }
 
 /// Notes the end of a connection that published nothing.

@@ -96,11 +96,11 @@ impl Registry {
         }
     }
 
-    /// Ends every session whose key is revoked by now.
-    pub fn end_revoked(&self, keyring: &Keyring) {
+    /// Ends every session whose key is revoked or whose channel is suspended by now.
+    pub fn end_objectionable(&self, keyring: &Keyring) {
         for live in self.lock().values() {
-            if keyring.is_revoked(&live.identity.channel, live.identity.key_version) {
-                live.mailbox.post(Order::Revoked);
+            if let Some(order) = keyring.objection(&live.identity.channel, live.identity.key_version) {
+                live.mailbox.post(order);
             }
         }
     }

@@ -1,11 +1,14 @@
 //! The process as a whole: sockets, the accept loop, the files that are reloaded, and how it stops.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use nodi_daemon::settings::Settings;
 use nodi_daemon::shutdown::Shutdown;
+use nodi_daemon::watch::PERIOD;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
@@ -13,16 +16,16 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::admission::{Admission, Verdict};
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::credentials;
 use crate::keys::{KeyFiles, Keyring};
 use crate::mailbox::Order;
 use crate::metrics::Metrics;
 use crate::publisher;
 use crate::registry::Registry;
-use crate::reload;
 use crate::session_ids::SessionIds;
-use crate::shared::Shared;
+use crate::settings::Application;
+use crate::shared::{InForce, Shared};
 use crate::status;
 use crate::throttle::Throttle;
 use crate::tls::{self, Certificate};
@@ -62,6 +65,7 @@ pub struct Ingest {
     metrics: Option<TcpListener>,
     credentials: credentials::Store,
     files: Files,
+    settings: Settings,
     keyring: Keyring,
 }
 
@@ -77,6 +81,14 @@ impl Ingest {
     /// # Errors
     /// When an address is taken, or a file that must be good is not.
     pub fn bind(config: Config) -> Result<Self, Error> {
+        Self::bind_with(config, Settings::none())
+    }
+
+    /// [`bind`](Self::bind), with settings that go on to be followed; `config` is what they gave so far.
+    ///
+    /// # Errors
+    /// As with [`bind`](Self::bind).
+    pub fn bind_with(config: Config, settings: Settings) -> Result<Self, Error> {
         let certificate = config.rtmps.as_ref().map(Certificate::load).transpose()?;
         let mut keys = KeyFiles::new(&config.keys);
         let keyring = keys.refresh().unwrap_or_default();
@@ -98,6 +110,7 @@ impl Ingest {
             metrics,
             credentials,
             files: Files { keys, certificate },
+            settings,
             keyring,
             config,
         })
@@ -125,17 +138,21 @@ impl Ingest {
     /// # Errors
     /// When a part of the server ends by itself.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), Error> {
-        let Self { config, rtmp, rtmps, status, metrics, credentials, files, keyring } = self;
-        check_descriptors(&config);
+        let Self { config, rtmp, rtmps, status, metrics, credentials, files, settings, keyring } = self;
+        check_descriptors(&config.limits);
         let admission = Admission::new(config.limits.connections, config.limits.connections_per_address);
         let registry = Arc::new(Registry::default());
         let counters = Arc::new(Metrics::new(Arc::clone(&admission), Arc::clone(&registry)));
         let (publish_keyring, keyring) = watch::channel(Arc::new(keyring));
+        let (publish_in_force, in_force) =
+            watch::channel(InForce { limits: Arc::new(config.limits.clone()), drain: config.drain });
+        let (publish_state, settings_state) = watch::channel(settings.state().clone());
         let socket_path = config.status.socket.clone();
         let shared = Arc::new(Shared {
             throttle: Mutex::new(Throttle::new(config.throttle.clone())),
             ids: Mutex::new(SessionIds::open(config.sessions.newest.as_deref(), SystemTime::now())),
             config,
+            in_force,
             keyring,
             credentials,
             registry: Arc::clone(&registry),
@@ -144,7 +161,8 @@ impl Ingest {
         });
 
         let mut services = JoinSet::new();
-        let state = status::Status { registry: Arc::clone(&registry), metrics: counters };
+        let state =
+            status::Status { registry: Arc::clone(&registry), metrics: counters, settings: settings_state };
         let router = status::router(state.clone());
         services.spawn(serve_http(status, router, shutdown.clone()));
         if let Some(listener) = metrics {
@@ -152,6 +170,14 @@ impl Ingest {
             services.spawn(serve_http(listener, router, shutdown.clone()));
         }
         services.spawn(follow_files(files, publish_keyring, Arc::clone(&registry), shutdown.clone()));
+        let application = Application {
+            shared: Arc::clone(&shared),
+            admission: Arc::clone(&admission),
+            in_force: publish_in_force,
+            state: publish_state,
+            waiting: BTreeSet::new(),
+        };
+        services.spawn(follow_settings(settings, application, shutdown.clone()));
 
         let mut publishers = JoinSet::new();
         let mut watchdog = nodi_daemon::systemd::watchdog_interval().map(tokio::time::interval);
@@ -298,7 +324,7 @@ async fn follow_files(
     const NAME: &str = "the reloading of files";
     loop {
         tokio::select! {
-            () = tokio::time::sleep(reload::PERIOD) => {}
+            () = tokio::time::sleep(PERIOD) => {}
             () = shutdown.wait() => return NAME,
         }
         let looked = tokio::task::spawn_blocking(move || {
@@ -313,8 +339,29 @@ async fn follow_files(
         if let Some(keyring) = keyring {
             let keyring = Arc::new(keyring);
             publish.send_replace(Arc::clone(&keyring));
-            registry.end_revoked(&keyring);
+            registry.end_objectionable(&keyring);
         }
+    }
+}
+
+async fn follow_settings(
+    mut settings: Settings,
+    mut application: Application,
+    shutdown: Shutdown,
+) -> &'static str {
+    const NAME: &str = "the following of settings";
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(PERIOD) => {}
+            () = shutdown.wait() => return NAME,
+        }
+        let looked = tokio::task::spawn_blocking(move || {
+            let change = settings.look::<Config>();
+            (settings, change)
+        });
+        let Ok((same_settings, change)) = looked.await else { return NAME };
+        settings = same_settings;
+        application.apply(change, &settings);
     }
 }
 
@@ -332,10 +379,10 @@ async fn drain(mut publishers: JoinSet<()>, deadline: Duration) {
 }
 
 /// Takes all the descriptors that the process may have, and says so if they are too few.
-fn check_descriptors(config: &Config) {
+pub(crate) fn check_descriptors(limits: &Limits) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-    let needed = config.limits.connections * DESCRIPTORS_PER_CONNECTION + OTHER_DESCRIPTORS;
+    let needed = limits.connections * DESCRIPTORS_PER_CONNECTION + OTHER_DESCRIPTORS;
     let limit = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     let have = if raised.is_ok() { limit.maximum } else { limit.current };

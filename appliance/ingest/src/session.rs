@@ -10,12 +10,12 @@ use nodi_protocol::stream_key::{Grant, StreamKey};
 use nodi_rtmp::Event;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
+use crate::config::Limits;
 use crate::credentials::Credentials;
 use crate::ending::Ending;
 use crate::handover::Handover;
 use crate::health::rate::Rate;
 use crate::inspector::Inspector;
-use crate::mailbox::Order;
 use crate::registry::{Identity, Registration, Report};
 use crate::shared::Shared;
 use crate::wire::Wire;
@@ -112,8 +112,8 @@ fn open(
         key_version: grant.version,
     });
     // Revoked since the check: whoever walks the registry may have been there before us.
-    if shared.keyring.borrow().is_revoked(&grant.channel, grant.version) {
-        registration.mailbox().post(Order::Revoked);
+    if let Some(order) = shared.keyring.borrow().objection(&grant.channel, grant.version) {
+        registration.mailbox().post(order);
     }
     Ok((registration, credentials))
 }
@@ -122,6 +122,8 @@ struct Session<'a> {
     shared: &'a Shared,
     wire: &'a mut Wire,
     registration: Registration,
+    /// Renewed with every tick.
+    limits: Arc<Limits>,
     tick: Interval,
     started: Instant,
     /// What was received before this session, on the same connection.
@@ -157,6 +159,7 @@ impl<'a> Session<'a> {
             };
             Handover::new(worker, socket, facts)
         });
+        let limits = shared.limits();
         let mut tick = tokio::time::interval_at(Instant::now() + TICK, TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
@@ -166,13 +169,10 @@ impl<'a> Session<'a> {
             wire,
             tick,
             started: Instant::now(),
-            rate: Rate::new(shared.config.limits.bitrate_window_s),
-            stream: Stream {
-                inspector: Inspector::new(shared.config.limits.clone()),
-                handover,
-                flash_version,
-            },
+            rate: Rate::new(limits.bitrate_window_s),
+            stream: Stream { inspector: Inspector::new(Arc::clone(&limits)), handover, flash_version },
             registration,
+            limits,
         }
     }
 
@@ -210,7 +210,7 @@ impl<'a> Session<'a> {
     }
 
     fn check_bitrate(&mut self, read: usize, now: Duration) -> Result<(), Ending> {
-        let limits = &self.shared.config.limits;
+        let limits = &self.limits;
         self.rate.add(now, read as u64);
         let bits = self.rate.bytes(now).saturating_mul(8);
         if bits > limits.bitrate_bps.saturating_mul(limits.bitrate_window_s) {
@@ -224,7 +224,8 @@ impl<'a> Session<'a> {
     }
 
     fn on_tick(&mut self) -> Result<(), Ending> {
-        let idle = self.shared.config.limits.idle();
+        self.renew_limits()?;
+        let idle = self.limits.idle();
         let silent = self.wire.last_read.elapsed();
         if silent >= idle {
             return Err(Ending::Idle(idle));
@@ -240,6 +241,20 @@ impl<'a> Session<'a> {
         }
         self.report();
         Ok(())
+    }
+
+    /// A stream that was within the old limits and is not within the new ones ends.
+    fn renew_limits(&mut self) -> Result<(), Ending> {
+        let limits = self.shared.limits();
+        if Arc::ptr_eq(&limits, &self.limits) {
+            return Ok(());
+        }
+        if limits.bitrate_window_s != self.limits.bitrate_window_s {
+            self.rate = Rate::new(limits.bitrate_window_s);
+        }
+        self.stream.inspector.set_limits(Arc::clone(&limits));
+        self.limits = limits;
+        self.check_bitrate(0, self.started.elapsed())
     }
 
     fn report(&mut self) {

@@ -11,8 +11,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
 use axum::{Json, Router};
+use nodi_daemon::settings;
 use nodi_protocol::SessionId;
 use tokio::net::UnixListener;
+use tokio::sync::watch;
 
 use crate::mailbox::Order;
 use crate::metrics::Metrics;
@@ -30,6 +32,7 @@ const UNNAMED_REASON: &str = "the stream was ended by its operator";
 pub(crate) struct Status {
     pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) settings: watch::Receiver<settings::State>,
 }
 
 /// Listens on a Unix socket; one that an earlier process left is replaced.
@@ -49,6 +52,7 @@ pub(crate) fn router(status: Status) -> Router {
     Router::new()
         .route("/sessions", get(sessions))
         .route("/sessions/{session}", delete(end))
+        .route("/settings", get(settings))
         .merge(metrics_router(status.clone()))
         .with_state(status)
 }
@@ -60,6 +64,10 @@ pub(crate) fn metrics_router(status: Status) -> Router<Status> {
 
 async fn sessions(State(status): State<Status>) -> Json<Vec<Entry>> {
     Json(status.registry.entries())
+}
+
+async fn settings(State(status): State<Status>) -> Json<settings::State> {
+    Json(status.settings.borrow().clone())
 }
 
 async fn end(

@@ -33,6 +33,11 @@ impl Throttle {
         Self { config, by_origin: HashMap::new() }
     }
 
+    /// What is remembered stays, and is judged by the new rules.
+    pub fn set_config(&mut self, config: config::Throttle) {
+        self.config = config;
+    }
+
     /// Whether keys from `origin` are looked at now.
     ///
     /// # Errors

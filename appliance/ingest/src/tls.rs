@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use nodi_daemon::watch::{Look, WatchedFile};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
@@ -11,7 +12,6 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use crate::config;
-use crate::reload::{Look, WatchedFile};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

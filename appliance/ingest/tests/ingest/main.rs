@@ -17,5 +17,6 @@ mod hostile;
 mod liveness;
 mod process;
 mod refusals;
+mod settings;
 mod support;
 mod tls;

@@ -1,76 +1,15 @@
 //! The process as it is started on a box: configuration, log, signals.
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::io::Read as _;
+use std::process::{Command, Stdio};
 
 use crate::support::client::Client;
-use crate::support::{eventually, key, media, minter, other_minter};
-
-/// The real binary, with everything that it logs.
-struct Process {
-    child: Child,
-    log: Arc<Mutex<String>>,
-    directory: tempfile::TempDir,
-}
-
-impl Process {
-    fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path();
-        std::fs::write(path.join("keys.pub"), minter().public_line()).unwrap();
-        let config = format!(
-            "[rtmp]\nlisten = \"127.0.0.1:0\"\n\
-             [keys]\npublic_keys = \"{0}/keys.pub\"\nrevocations = \"{0}/revocations.json\"\n\
-             [sessions]\ncredentials = \"{0}/sessions\"\nnewest = \"{0}/newest\"\n\
-             [worker]\nsocket = \"{0}/worker.sock\"\n\
-             [status]\nsocket = \"{0}/ingest.sock\"\n",
-            path.display()
-        );
-        std::fs::write(path.join("ingest.toml"), config).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_nodi-ingest"))
-            .arg("--config")
-            .arg(path.join("ingest.toml"))
-            .env("RUST_LOG", "trace")
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = Arc::new(Mutex::new(String::new()));
-        let (pipe, copy) = (child.stderr.take().unwrap(), Arc::clone(&log));
-        std::thread::spawn(move || {
-            for line in BufReader::new(pipe).lines() {
-                let mut log = copy.lock().unwrap();
-                log.push_str(&line.unwrap());
-                log.push('\n');
-            }
-        });
-        Self { child, log, directory }
-    }
-
-    fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
-    }
-
-    /// Where it listens, as it says itself.
-    fn address(&self) -> std::net::SocketAddr {
-        eventually("the process to listen", || {
-            let log = self.log();
-            let (_, rest) = log.split_once("rtmp=Some(")?;
-            rest.split_once(')')?.0.parse().ok()
-        })
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::support::process::Process;
+use crate::support::{eventually, key, media, other_minter};
 
 #[test]
 fn no_key_is_ever_logged_and_sigterm_ends_it_in_good_order() {
-    let mut process = Process::start();
+    let mut process = Process::start(Some("trace"));
     let address = process.address();
     let mut publisher = Client::publishing(address, &key("nodi"));
     publisher.second(0, 100);

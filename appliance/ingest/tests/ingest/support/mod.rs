@@ -3,6 +3,7 @@
 pub mod client;
 pub mod encoder;
 pub mod media;
+pub mod process;
 pub mod worker;
 
 use std::io::{Read as _, Write as _};
@@ -123,13 +124,7 @@ impl Server {
     }
 
     pub fn http(&self, method: &str, target: &str) -> (u16, String) {
-        let mut stream = UnixStream::connect(self.path("ingest.sock")).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(stream, "{method} {target} HTTP/1.1\r\nhost: ingest\r\nconnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+        http(&self.path("ingest.sock"), method, target)
     }
 
     /// Asks it to stop and waits until it has.
@@ -153,6 +148,17 @@ impl Drop for Server {
     }
 }
 
+/// One request over a Unix socket.
+pub fn http(socket: &Path, method: &str, target: &str) -> (u16, String) {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "{method} {target} HTTP/1.1\r\nhost: ingest\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
 /// The fleet's key in tests.
 pub fn minter() -> Minter {
     Minter::from_seed(&[42; 32])
@@ -167,7 +173,11 @@ pub fn grant(channel: &str, version: u32, expires_at: Option<u64>) -> Grant {
 }
 
 pub fn revoke(directory: &Path, channel: &str, min_version: u32) {
-    let text = serde_json::json!({"schema": 1, "min_versions": {channel: min_version}}).to_string();
+    write_revocations(directory, &serde_json::json!({"schema": 1, "min_versions": {channel: min_version}}));
+}
+
+pub fn write_revocations(directory: &Path, document: &serde_json::Value) {
+    let text = document.to_string();
     let unfinished = directory.join("revocations.new");
     std::fs::write(&unfinished, text).unwrap();
     std::fs::rename(unfinished, directory.join("revocations.json")).unwrap();

@@ -2,10 +2,14 @@
 //! that works the same for files written in place, replaced by rename, or reached through links that
 //! are switched over, and has no events to lose.
 
+use std::fmt::Display;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
 
 /// How often files are looked at: a revocation takes effect within 2 s, with room for a busy machine.
 pub const PERIOD: Duration = Duration::from_millis(500);
@@ -111,6 +115,37 @@ impl WatchedFile {
     }
 }
 
+/// Follows `files` for ever: whenever one changes, what `read` makes of all of them replaces the value. A version
+/// that cannot be read leaves the old value and a warning.
+pub async fn follow<T, E: Display>(
+    what: &'static str,
+    files: Vec<PathBuf>,
+    read: impl Fn() -> Result<T, E>,
+    value: watch::Sender<Arc<T>>,
+) {
+    let mut files: Vec<_> = files.iter().map(|path| WatchedFile::new(path)).collect();
+    // What was read before the first look may be older than what is there now: the first look reads again.
+    let mut first = true;
+    loop {
+        // Each is looked at: `any` would stop at the first change and find the second one in the next turn.
+        let changed =
+            files.iter_mut().filter_map(|file| (!matches!(file.look(), Look::Same)).then_some(())).count();
+        if changed > 0 {
+            match read() {
+                Ok(new) => {
+                    value.send_replace(Arc::new(new));
+                    if !first {
+                        log::info!("{what}: read again");
+                    }
+                }
+                Err(error) => log::warn!("{what}: still using the previous version: {error}"),
+            }
+        }
+        first = false;
+        tokio::time::sleep(PERIOD).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,5 +182,30 @@ mod tests {
         std::os::unix::fs::symlink(at("two"), at("next")).unwrap();
         std::fs::rename(at("next"), at("current")).unwrap();
         assert!(matches!(file.look(), Look::Changed(contents) if contents == b"two"));
+    }
+
+    #[tokio::test]
+    async fn a_bad_version_leaves_the_one_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("number");
+        std::fs::write(&path, "1").unwrap();
+        let (value, mut seen) = watch::channel(Arc::new(0_u32));
+        let read = {
+            let path = path.clone();
+            move || -> Result<u32, String> {
+                std::fs::read_to_string(&path)
+                    .map_err(|e| e.to_string())?
+                    .parse()
+                    .map_err(|_| "no number".to_owned())
+            }
+        };
+        let task = tokio::spawn(follow("number", vec![path.clone()], read, value));
+        seen.wait_for(|value| **value == 1).await.unwrap();
+        std::fs::write(&path, "x").unwrap();
+        tokio::time::sleep(PERIOD + PERIOD / 2).await;
+        std::fs::write(&path, "3").unwrap();
+        seen.changed().await.unwrap();
+        assert_eq!(**seen.borrow(), 3, "nothing was made of the bad one");
+        task.abort();
     }
 }
