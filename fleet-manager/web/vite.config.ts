@@ -21,6 +21,9 @@ export default defineConfig({
     proxy: process.env['NODI_ORIGIN'] === undefined ? {} : { '/live': process.env['NODI_ORIGIN'] },
   },
   test: {
-    include: ['unit/**/*.test.ts'],
+    projects: [
+      { extends: true, test: { name: 'watch', include: ['unit/**/*.test.ts'] } },
+      './dashboard/vite.config.ts',
+    ],
   },
 });

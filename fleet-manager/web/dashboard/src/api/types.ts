@@ -1,0 +1,390 @@
+// What the REST API says, as far as the dashboard reads it. Times end in `_ms`: milliseconds since the Unix epoch.
+
+export type Role = 'viewer' | 'operator' | 'administrator' | 'streamer';
+
+export interface Person {
+  readonly id: string;
+  readonly name: string;
+  readonly role: Role;
+  /** Of a streamer: the channels that are theirs. */
+  readonly channels?: readonly string[];
+}
+
+export interface Me {
+  readonly person: Person;
+  readonly csrf_token: string;
+  readonly expires_at_ms: number;
+}
+
+export interface Page<T> {
+  readonly items: readonly T[];
+  readonly total: number;
+  readonly page: number;
+  readonly per_page: number;
+}
+
+// Boxes
+
+export type BoxState = 'online' | 'offline' | 'never_seen' | 'revoked';
+export type Health = 'ok' | 'warning' | 'critical';
+
+export interface Location {
+  readonly name: string;
+  readonly latitude: number;
+  readonly longitude: number;
+}
+
+export interface BoxSummary {
+  readonly id: string;
+  readonly name: string;
+  readonly state: BoxState;
+  readonly health: Health;
+  readonly reasons: readonly string[];
+  readonly model: string | null;
+  readonly version: string | null;
+  readonly location: Location | null;
+  readonly last_seen_ms: number | null;
+  readonly cpu: number | null;
+  readonly gpu: number | null;
+  readonly encoder: number | null;
+  readonly temperature_c: number | null;
+  /** Share of the fullest disk, 0 to 1. */
+  readonly disk_used: number | null;
+  readonly uplink_sent_bps: number | null;
+  readonly sessions: number;
+  readonly spare_sessions: number | null;
+  readonly desired_version: number;
+  readonly applied_version: number | null;
+  readonly rejected: string | null;
+  readonly drain: boolean;
+  readonly alerts: number;
+}
+
+export interface Hardware {
+  readonly model: string;
+  readonly serial: string;
+  readonly architecture: string;
+  readonly cores: number;
+  readonly memory_bytes: number;
+  readonly encoder: string;
+  readonly os: string;
+  readonly kernel: string;
+  readonly l4t: string | null;
+}
+
+export interface Presence {
+  readonly online: boolean;
+  readonly boot_id: string;
+  readonly connection: number;
+  readonly version: string;
+  readonly at_ms: number;
+  readonly hardware: Hardware | null;
+}
+
+export interface Telemetry {
+  readonly at_ms: number;
+  readonly uptime_s: number;
+  readonly cpu: number | null;
+  readonly gpu: number | null;
+  readonly encoder: number | null;
+  readonly load_1m: number | null;
+  readonly memory: {
+    readonly total: number;
+    readonly available: number;
+    readonly swap_total: number;
+    readonly swap_free: number;
+  } | null;
+  readonly temperatures: readonly {
+    readonly zone: string;
+    readonly celsius: number;
+    readonly throttles_at: number | null;
+  }[];
+  readonly throttling: readonly string[];
+  readonly power_w: number | null;
+  readonly disks: readonly {
+    readonly mount: string;
+    readonly total_bytes: number;
+    readonly free_bytes: number;
+    readonly wear: number | null;
+  }[];
+  readonly interfaces: readonly {
+    readonly name: string;
+    readonly up: boolean;
+    readonly speed_mbps: number | null;
+    readonly received_bps: number;
+    readonly sent_bps: number;
+    readonly errors: number;
+  }[];
+  readonly uplink: {
+    readonly sent_bps: number;
+    readonly lag_ms: number;
+    readonly backlog: number;
+    readonly capacity_bps: number | null;
+  } | null;
+  readonly clock_offset_ms: number | null;
+  readonly clock_synchronised: boolean | null;
+  readonly processes: readonly {
+    readonly name: string;
+    readonly running: boolean;
+    readonly restarts: number;
+    readonly memory_bytes: number;
+    readonly cpu: number;
+  }[];
+  readonly sessions: number;
+  readonly spare_sessions: number | null;
+  readonly outbox: { readonly waiting: number; readonly bytes: number; readonly dropped: number } | null;
+  readonly certificate_not_after_ms: number | null;
+}
+
+export type LogLevel = 'off' | 'error' | 'warn' | 'info' | 'debug' | 'trace';
+
+/** A field that is absent leaves what lies below: the fleet's settings, then the box's own configuration. */
+export interface Settings {
+  log_level?: LogLevel;
+  ladder?: { name: string; height: number; bitrate: number }[];
+  part_ms?: number;
+  limits?: {
+    connections?: number;
+    connections_per_address?: number;
+    bitrate_bps?: number;
+    pixels_per_s?: number;
+  };
+  origins?: { name: string; url: string }[];
+  stream_keys?: string[];
+  telemetry_s?: number;
+  drain?: boolean;
+}
+
+export interface Reported {
+  readonly applied: number;
+  readonly epoch: string;
+  readonly settings: Settings;
+  readonly rejected: { readonly version: number; readonly reason: string } | null;
+  readonly pending: readonly string[];
+  readonly at_ms: number;
+}
+
+export interface DesiredView {
+  readonly own: Settings;
+  readonly fleet: Settings;
+  readonly effective: Settings;
+  readonly version: number;
+  readonly reported: Reported | null;
+}
+
+export interface FleetSettings {
+  readonly version: number;
+  readonly settings: Settings;
+}
+
+export interface BoxDetail extends BoxSummary {
+  readonly presence: Presence | null;
+  readonly hardware: Hardware | null;
+  readonly telemetry: Telemetry | null;
+  readonly desired: Settings;
+  readonly reported: Reported | null;
+  readonly certificate: { readonly serial: string; readonly not_after_ms: number } | null;
+  readonly capacity_bps: number | null;
+  readonly notes: string;
+}
+
+export const SERIES = [
+  'cpu',
+  'gpu',
+  'encoder',
+  'temperature_c',
+  'memory_used',
+  'disk_used',
+  'uplink_sent_bps',
+  'uplink_lag_ms',
+  'clock_offset_ms',
+  'sessions',
+] as const;
+export type Series = (typeof SERIES)[number];
+
+export interface TelemetryHistory {
+  readonly resolution_s: number;
+  readonly at_ms: readonly number[];
+  readonly series: Readonly<Partial<Record<Series, readonly (number | null)[]>>>;
+}
+
+export interface BoxEvent {
+  readonly seq: number;
+  readonly journal: string;
+  readonly at_ms: number;
+  readonly what: { readonly kind: string } & Readonly<Record<string, unknown>>;
+}
+
+// Commands
+
+export type Action =
+  | { readonly kind: 'restart_process'; readonly process: 'ingest' | 'uplink' | 'agent' }
+  | { readonly kind: 'reboot' }
+  | { readonly kind: 'identify'; readonly seconds: number }
+  | { readonly kind: 'end_session'; readonly session: string; readonly reason: string }
+  | { readonly kind: 'collect_logs'; readonly since_ms: number; readonly until_ms: number }
+  | { readonly kind: 'self_test' }
+  | { readonly kind: 'measure_uplink'; readonly bytes: number };
+
+export type CommandState =
+  'queued' | 'accepted' | 'running' | 'succeeded' | 'failed' | 'expired' | 'withdrawn';
+
+export interface CommandView {
+  readonly id: string;
+  readonly box_id: string;
+  readonly box_name?: string | null;
+  readonly action: Action;
+  readonly state: CommandState;
+  readonly progress: number | null;
+  readonly message: string;
+  readonly result: unknown;
+  readonly reason: string | null;
+  readonly issued_ms: number;
+  readonly expires_ms: number;
+  readonly updated_ms: number;
+  readonly issued_by: string;
+  readonly history: readonly {
+    readonly state: CommandState;
+    readonly message: string;
+    readonly at_ms: number;
+  }[];
+  readonly has_file: boolean;
+}
+
+// Sessions
+
+export interface Warning {
+  readonly code: string;
+  readonly text: string;
+}
+
+export interface Rung {
+  readonly name: string;
+  readonly width: number;
+  readonly height: number;
+  readonly state: string;
+  readonly fps: number;
+  readonly bitrate_bps: number;
+  readonly frames: number;
+  readonly dropped: number;
+}
+
+export interface SessionView {
+  readonly session: string;
+  readonly channel: string;
+  readonly channel_name: string;
+  readonly box_id: string;
+  readonly box_name: string;
+  readonly thumbnail_url: string | null;
+  readonly watch_url: string | null;
+  readonly started_ms: number;
+  readonly health: Health;
+  readonly encoder: string;
+  readonly transport: string;
+  readonly peer: string;
+  readonly at_ms: number;
+  readonly live_s: number;
+  readonly input: {
+    readonly bitrate_bps: number;
+    readonly video_codec: string | null;
+    readonly width: number | null;
+    readonly height: number | null;
+    readonly fps: number | null;
+    readonly key_frame_interval_s: number | null;
+    readonly b_frames: boolean;
+    readonly audio_codec: string | null;
+    readonly sample_rate: number | null;
+    readonly channels: number | null;
+    readonly av_skew_ms: number | null;
+    readonly timestamp_jumps: number;
+    readonly stalls: number;
+  };
+  readonly ladder: {
+    readonly backend: string;
+    readonly speed: number;
+    readonly lag_ms: number;
+    readonly overload: string;
+    readonly worker: number;
+    readonly rungs: readonly Rung[];
+  } | null;
+  readonly uplink: { readonly connected: boolean; readonly lag_ms: number; readonly backlog: number } | null;
+  readonly warnings: readonly Warning[];
+}
+
+// Channels
+
+export interface KeyView {
+  readonly version: number;
+  readonly label: string | null;
+  readonly created_ms: number;
+  readonly expires_at_ms: number | null;
+  readonly revoked_ms: number | null;
+  readonly last_used_ms: number | null;
+  readonly created_by: string | null;
+}
+
+export interface ChannelView {
+  readonly id: string;
+  readonly display_name: string;
+  readonly owner: string | null;
+  readonly state: 'live' | 'offline' | 'suspended';
+  readonly suspended_reason: string | null;
+  readonly created_ms: number;
+  readonly session: SessionView | null;
+  readonly keys: readonly KeyView[];
+  readonly watch_url: string | null;
+  readonly thumbnail_url: string | null;
+}
+
+// Alerts, enrolments
+
+export interface AlertView {
+  readonly id: string;
+  readonly kind: string;
+  readonly severity: 'warning' | 'critical';
+  readonly box_id: string | null;
+  readonly box_name: string | null;
+  readonly session: string | null;
+  readonly channel: string | null;
+  readonly reason: string;
+  readonly started_ms: number;
+  readonly ended_ms: number | null;
+  readonly end_reason: string | null;
+  readonly acknowledged_by: string | null;
+}
+
+export interface EnrolmentView {
+  readonly box_id: string;
+  readonly code: string;
+  readonly hardware: Hardware | null;
+  readonly address: string | null;
+  readonly first_seen_ms: number;
+  readonly last_seen_ms: number;
+}
+
+// Overview
+
+export interface BoxOnMap {
+  readonly id: string;
+  readonly name: string;
+  readonly state: BoxState;
+  readonly health: Health;
+  readonly latitude: number;
+  readonly longitude: number;
+  readonly sessions: number;
+}
+
+export interface Overview {
+  readonly boxes: {
+    readonly total: number;
+    readonly online: number;
+    readonly offline: number;
+    readonly warning: number;
+    readonly critical: number;
+    readonly waiting: number;
+  };
+  readonly live: readonly SessionView[];
+  readonly viewers?: number | null;
+  readonly alerts_active: number;
+  readonly boxes_on_map: readonly BoxOnMap[];
+}

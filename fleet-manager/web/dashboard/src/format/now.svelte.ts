@@ -1,0 +1,19 @@
+// The server's time, ticking: whoever reads `now.ms` is drawn anew each second.
+
+import { createSubscriber } from 'svelte/reactivity';
+
+import { api } from '../api/client';
+
+class Now {
+  private readonly subscribe = createSubscriber((update) => {
+    const timer = setInterval(update, 1000);
+    return () => clearInterval(timer);
+  });
+
+  get ms(): number {
+    this.subscribe();
+    return Date.now() + api.clockOffsetMs;
+  }
+}
+
+export const now = new Now();
