@@ -222,6 +222,7 @@ impl Handover {
         if !matches!(self.link, Link::Connected { .. }) {
             return;
         }
+        self.queue.hurry();
         let drained = tokio::time::timeout(
             DRAIN,
             std::future::poll_fn(|cx| {
@@ -306,9 +307,9 @@ fn opening(facts: &SessionFacts) -> Result<Bytes, Oversized> {
     Ok(bytes.freeze())
 }
 
-/// Writes what is queued for as long as the socket takes it. Ready when the worker is gone.
+/// Writes what is due for as long as the socket takes it. Ready when the worker is gone.
 fn transfer(stream: &mut UnixStream, queue: &mut Queue, cx: &mut Context<'_>) -> Poll<io::Error> {
-    while !queue.is_empty() {
+    while queue.is_due() {
         let mut slices = [io::IoSlice::new(&[]); queue::SLICES];
         let count = queue.slices(&mut slices);
         let filled = slices.get(..count).unwrap_or_default();

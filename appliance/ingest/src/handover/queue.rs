@@ -13,6 +13,10 @@ use super::gop::Class;
 /// Slices of one vectored write: 32 tags of head, data and trailer. A read brings fewer.
 pub const SLICES: usize = 96;
 
+/// So many audio frames wait for the next video frame and leave together with it: a write costs more than what
+/// a frame of AAC (21 ms) weighs. When video pauses this is their delay.
+const JOINED_AUDIO: usize = 3;
+
 /// What was left out because the worker was slow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Dropped {
@@ -29,6 +33,8 @@ pub struct Queue {
     written: usize,
     bytes: usize,
     limit: usize,
+    /// Audio at the end of the queue, in tags, that may wait for more; `None`: something does not.
+    joining: Option<usize>,
     /// Room for a replay on top of the limit, until it is written: a new worker gets the time to take it.
     replay_room: usize,
     /// A key frame ends it.
@@ -66,6 +72,7 @@ impl Queue {
             written: 0,
             bytes: 0,
             limit,
+            joining: Some(0),
             replay_room: 0,
             dropping: false,
             awaiting_key_frame: true,
@@ -91,6 +98,7 @@ impl Queue {
             self.append(&tag)?;
         }
         self.replay_room = self.bytes;
+        self.joining = None;
         self.dropping = false;
         self.awaiting_key_frame = !replay_holds_key_frame;
         Ok(())
@@ -101,6 +109,7 @@ impl Queue {
         self.entries.clear();
         self.bytes = 0;
         self.written = 0;
+        self.joining = Some(0);
     }
 
     /// Takes the next tag of the stream, or leaves it out. `headers` are those in force; they come again
@@ -139,7 +148,25 @@ impl Queue {
             self.drop_tag(tag);
             return Ok(());
         }
-        self.append(tag)
+        self.append(tag)?;
+        self.joining = match (class, self.joining) {
+            (Class::Audio, Some(tags)) if !audio_only && tags + 1 < JOINED_AUDIO => Some(tags + 1),
+            _ => None,
+        };
+        Ok(())
+    }
+
+    /// There is something to write that waits for nothing else.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.joining.is_none()
+    }
+
+    /// Nothing follows that it could wait for.
+    pub fn hurry(&mut self) {
+        if !self.is_empty() {
+            self.joining = None;
+        }
     }
 
     #[must_use]
@@ -192,6 +219,9 @@ impl Queue {
         {
             self.written -= first.len();
             self.entries.pop_front();
+        }
+        if self.entries.is_empty() {
+            self.joining = Some(0);
         }
     }
 
@@ -276,6 +306,30 @@ mod tests {
         push(&mut queue, Class::DeltaFrame, 4, 10);
         assert_eq!(timestamps(drain(&mut queue, 100)), [2, 3, 4]);
         assert_eq!(queue.dropped(), Dropped::default());
+    }
+
+    #[test]
+    fn audio_leaves_with_the_next_video_frame() {
+        let mut queue = started(100_000);
+        assert!(queue.is_due(), "the opening");
+        drain(&mut queue, usize::MAX);
+        assert!(!queue.is_due());
+        push(&mut queue, Class::Audio, 1, 10);
+        push(&mut queue, Class::Audio, 2, 10);
+        assert!(!queue.is_due());
+        push(&mut queue, Class::KeyFrame, 3, 500);
+        push(&mut queue, Class::Audio, 4, 10);
+        assert!(queue.is_due());
+        assert_eq!(timestamps([OPENING, &drain(&mut queue, 100)].concat()), [1, 2, 3, 4]);
+        for at in 5..8 {
+            assert!(!queue.is_due(), "no video comes");
+            push(&mut queue, Class::Audio, at, 10);
+        }
+        assert!(queue.is_due());
+        drain(&mut queue, 100);
+        push(&mut queue, Class::Audio, 8, 10);
+        queue.hurry();
+        assert!(queue.is_due(), "the stream is over");
     }
 
     #[test]

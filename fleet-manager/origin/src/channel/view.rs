@@ -61,6 +61,12 @@ impl View {
         }
     }
 
+    /// Media sequence number of the last segment, finished or not.
+    #[must_use]
+    pub fn newest(&self) -> Option<u64> {
+        self.media.segments.last().map(|segment| segment.msn)
+    }
+
     #[must_use]
     pub fn stand(&self, position: Position) -> Stand {
         let Some(last) = self.media.segments.last() else {

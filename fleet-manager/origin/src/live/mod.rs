@@ -150,6 +150,7 @@ impl Live {
             return (kind, Answer::not_found());
         };
         let mut view = lane.view();
+        let newest_asked = view.newest();
         if let (Some(position), Phase::Live) = (wait_for, view.phase) {
             view = match self.wait_for_position(&lane, position).await {
                 Ok(view) => view,
@@ -165,7 +166,10 @@ impl Live {
             (Phase::Live, Some(_)) => Caching::Blocking(view.media.target_duration()),
             _ => Caching::Short,
         };
-        (kind, Answer::playlist(view.text(delta), caching, headers))
+        // A player knows the playlist as it was when it asked. When that moved on by more than it can have seen
+        // while it waited, as after an outage, a delta would skip segments that it never saw.
+        let knows = view.newest() <= newest_asked.map(|msn| msn.saturating_add(1));
+        (kind, Answer::playlist(view.text(delta && knows), caching, headers))
     }
 
     /// The first version of the playlist that has `position`, or in which nothing more is waited for.

@@ -170,6 +170,23 @@ async fn a_delta_update_leaves_the_old_segments_out() {
 }
 
 #[tokio::test]
+async fn who_waited_through_an_outage_gets_the_whole_playlist() {
+    let platform = Platform::start().await;
+    let session = live_session(&platform, 3).await;
+    let waiting = platform.start_get("/live/nodi/720p.m3u8?_HLS_msn=3&_HLS_skip=YES");
+    platform.wait_blocked(1).await;
+    // The box comes back far ahead of what the player knows.
+    for msn in 3..15 {
+        session.bytes("720p", msn, media(msn)).await;
+    }
+    session.update("720p", (3..15).map(|msn| session.whole(msn)).collect()).await;
+    let text = waiting.await.unwrap().text().await.unwrap();
+    assert!(!text.contains("EXT-X-SKIP") && text.contains("720p/3.m4s\n"), "{text}");
+    let later = platform.text("/live/nodi/720p.m3u8?_HLS_skip=YES").await;
+    assert!(later.contains("EXT-X-SKIP"), "{later}");
+}
+
+#[tokio::test]
 async fn missing_bytes_are_a_gap_until_they_are_backfilled() {
     let platform = Platform::start().await;
     let session = live_session(&platform, 2).await;
