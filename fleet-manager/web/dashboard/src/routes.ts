@@ -41,6 +41,84 @@ export const routes: readonly Route[] = [
     load: () => import('./pages/overview/OverviewPage.svelte'),
   },
   { pattern: '/boxes', title: 'Boxes', role: 'viewer', load: () => import('./pages/boxes/BoxesPage.svelte') },
+  {
+    pattern: '/streams',
+    title: 'Streams',
+    role: 'viewer',
+    load: () => import('./pages/streams/StreamsPage.svelte'),
+  },
+  {
+    pattern: '/streams/:id',
+    title: 'Stream',
+    role: 'viewer',
+    load: () => import('./pages/streams/StreamPage.svelte'),
+  },
+  {
+    pattern: '/channels',
+    title: 'Channels',
+    role: 'viewer',
+    load: () => import('./pages/channels/ChannelsPage.svelte'),
+  },
+  {
+    pattern: '/channels/:id',
+    title: 'Channel',
+    role: 'viewer',
+    load: () => import('./pages/channels/ChannelPage.svelte'),
+  },
+  {
+    pattern: '/alerts',
+    title: 'Alerts',
+    role: 'viewer',
+    load: () => import('./pages/alerts/AlertsPage.svelte'),
+  },
+  {
+    pattern: '/enrolments',
+    title: 'Enrolment',
+    role: 'viewer',
+    load: () => import('./pages/enrolment/EnrolmentPage.svelte'),
+  },
+  {
+    pattern: '/webhooks',
+    title: 'Webhooks',
+    role: 'administrator',
+    load: () => import('./pages/webhooks/WebhooksPage.svelte'),
+  },
+  {
+    pattern: '/people',
+    title: 'People',
+    role: 'administrator',
+    load: () => import('./pages/people/PeoplePage.svelte'),
+  },
+  {
+    pattern: '/tokens',
+    title: 'API tokens',
+    role: 'viewer',
+    load: () => import('./pages/tokens/TokensPage.svelte'),
+  },
+  {
+    pattern: '/audit',
+    title: 'Audit log',
+    role: 'administrator',
+    load: () => import('./pages/audit/AuditPage.svelte'),
+  },
+  {
+    pattern: '/account',
+    title: 'Account',
+    role: 'streamer',
+    load: () => import('./pages/account/AccountPage.svelte'),
+  },
+  {
+    pattern: '/go-live',
+    title: 'Go live',
+    role: 'streamer',
+    load: () => import('./pages/golive/GoLivePage.svelte'),
+  },
+  {
+    pattern: '/go-live/:id',
+    title: 'Go live',
+    role: 'streamer',
+    load: () => import('./pages/golive/GoLivePage.svelte'),
+  },
 ];
 
 export const navigation: readonly Group[] = [

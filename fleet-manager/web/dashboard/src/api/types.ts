@@ -327,6 +327,7 @@ export interface ChannelView {
   readonly id: string;
   readonly display_name: string;
   readonly owner: string | null;
+  readonly owner_name?: string | null;
   readonly state: 'live' | 'offline' | 'suspended';
   readonly suspended_reason: string | null;
   readonly created_ms: number;

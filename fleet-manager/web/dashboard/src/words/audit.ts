@@ -1,0 +1,94 @@
+// Entries of the audit log as sentences: `channel.suspend` on `channel/nodi` is “suspended channel nodi”.
+
+const PAST: Readonly<Record<string, string>> = {
+  create: 'created',
+  make: 'made',
+  add: 'added',
+  update: 'changed',
+  change: 'changed',
+  edit: 'changed',
+  set: 'set',
+  rename: 'renamed',
+  delete: 'deleted',
+  remove: 'removed',
+  suspend: 'suspended',
+  resume: 'resumed',
+  mint: 'made',
+  rotate: 'rotated',
+  revoke: 'revoked',
+  withdraw: 'withdrew',
+  approve: 'approved',
+  reject: 'turned away',
+  enrol: 'enrolled',
+  renew: 'renewed',
+  end: 'ended',
+  issue: 'sent',
+  send: 'sent',
+  acknowledge: 'acknowledged',
+  test: 'tested',
+  disable: 'disabled',
+  enable: 'enabled',
+  reset: 'reset',
+  upload: 'uploaded',
+  init: 'set up',
+  use: 'used',
+};
+
+/** Those that are sentences of their own. */
+const WHOLE: Readonly<Record<string, string>> = {
+  login: 'logged in',
+  'login.ok': 'logged in',
+  'login.failed': 'failed to log in',
+  login_failed: 'failed to log in',
+  'person.login': 'logged in',
+  'person.login_failed': 'failed to log in',
+  'person.logout': 'logged out',
+  logout: 'logged out',
+};
+
+const THINGS: Readonly<Record<string, string>> = {
+  key: 'stream key',
+  stream_key: 'stream key',
+  token: 'API token',
+  claim_code: 'claim code',
+  fleet: 'fleet settings',
+  box: 'box',
+  desired: 'settings',
+};
+
+export interface Deed {
+  /** `suspended channel`. */
+  verb: string;
+  /** `nodi`. */
+  target: string;
+  /** Where the dashboard shows it, if it does. */
+  href: string | null;
+}
+
+export function deed(action: string, target: string | null): Deed {
+  const [kind, id] = splitTarget(target);
+  const whole = WHOLE[action];
+  if (whole !== undefined) return { verb: whole, target: '', href: null };
+  const parts = action.split('.');
+  const verb = parts.at(-1) ?? '';
+  const things = parts.slice(0, -1).map((part) => THINGS[part] ?? part.replaceAll('_', ' '));
+  const past = PAST[verb] ?? verb.replaceAll('_', ' ');
+  // `channel.key.mint`: the key is what was made, the channel is in the target.
+  const thing = things.at(-1) ?? '';
+  return { verb: `${past} ${thing}`.trim(), target: id, href: pageOf(kind, id) };
+}
+
+function splitTarget(target: string | null): [kind: string, id: string] {
+  const slash = target?.indexOf('/') ?? -1;
+  return target === null || slash < 0
+    ? ['', target ?? '']
+    : [target.slice(0, slash), target.slice(slash + 1)];
+}
+
+function pageOf(kind: string, id: string): string | null {
+  const first = id.split('/')[0] ?? '';
+  if (first === '') return null;
+  if (kind === 'channel') return `/channels/${encodeURIComponent(first)}`;
+  if (kind === 'box') return `/boxes/${encodeURIComponent(first)}`;
+  return null;
+}
