@@ -1,0 +1,1 @@
+//! `nodi-fleet broker-config`: a complete configuration of Mosquitto.

@@ -1,0 +1,321 @@
+-- The fleet server's database. This file is the truth: a new database is made from it, and migrations have to
+-- arrive at the same. All tables are STRICT. Times are milliseconds since the Unix epoch (`*_ms`), ids are text,
+-- secrets are stored as SHA-256 only. JSON columns hold one document and say so.
+
+-- One row of facts about the database itself.
+CREATE TABLE meta (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    -- Which database counts the versions of desired state; a restored copy gets another one.
+    epoch TEXT NOT NULL,
+    created_ms INTEGER NOT NULL
+) STRICT;
+
+------------------------------------------------------------------------------------------------------------------
+-- People, their log-ins and their tokens
+------------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE person (
+    id TEXT PRIMARY KEY,
+    -- What they log in with.
+    name TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    role TEXT NOT NULL CHECK (role IN ('streamer', 'viewer', 'operator', 'administrator')),
+    -- PHC string of argon2id.
+    password TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    password_changed_ms INTEGER NOT NULL,
+    last_login_ms INTEGER
+) STRICT;
+
+-- A browser that is logged in.
+CREATE TABLE login (
+    -- SHA-256 of the cookie.
+    digest BLOB PRIMARY KEY,
+    person_id TEXT NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+    -- Sent back by the page with everything that changes something.
+    csrf TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    -- Written at most once a minute.
+    seen_ms INTEGER NOT NULL,
+    address TEXT NOT NULL
+) STRICT;
+CREATE INDEX login_person ON login (person_id, created_ms);
+
+CREATE TABLE token (
+    id TEXT PRIMARY KEY,
+    person_id TEXT NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    digest BLOB NOT NULL UNIQUE,
+    -- The widest one that it has; each includes those before it.
+    scope TEXT NOT NULL CHECK (scope IN ('read', 'operate', 'administer')),
+    created_ms INTEGER NOT NULL,
+    expires_ms INTEGER,
+    -- Written at most once a minute.
+    used_ms INTEGER
+) STRICT;
+CREATE INDEX token_person ON token (person_id);
+
+------------------------------------------------------------------------------------------------------------------
+-- Channels and stream keys
+------------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE channel (
+    id TEXT PRIMARY KEY,
+    display_name TEXT NOT NULL,
+    -- Who streams on it. Outlives the person: then it has no owner.
+    owner_id TEXT REFERENCES person (id) ON DELETE SET NULL,
+    created_ms INTEGER NOT NULL,
+    -- Not null: nobody may publish, whatever the key.
+    suspended_ms INTEGER,
+    suspended_reason TEXT,
+    -- Keys of a lower version are refused by boxes and origins. Never goes down.
+    min_version INTEGER NOT NULL DEFAULT 1 CHECK (min_version >= 1),
+    -- Of the next key. Never goes down, so that no version means two keys.
+    next_version INTEGER NOT NULL DEFAULT 1 CHECK (next_version >= 1)
+) STRICT;
+CREATE INDEX channel_owner ON channel (owner_id);
+
+CREATE TABLE stream_key (
+    channel_id TEXT NOT NULL REFERENCES channel (id) ON DELETE CASCADE,
+    version INTEGER NOT NULL,
+    label TEXT NOT NULL,
+    -- SHA-256 of the key.
+    digest BLOB NOT NULL,
+    created_ms INTEGER NOT NULL,
+    -- The name of who made it.
+    created_by TEXT NOT NULL,
+    expires_ms INTEGER,
+    revoked_ms INTEGER,
+    PRIMARY KEY (channel_id, version)
+) STRICT, WITHOUT ROWID;
+
+------------------------------------------------------------------------------------------------------------------
+-- Audit: who did what. Rows are only ever added.
+------------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at_ms INTEGER NOT NULL,
+    actor_kind TEXT NOT NULL CHECK (actor_kind IN ('person', 'token', 'box', 'system')),
+    -- Of the person also where a token was used. Not a reference: it outlives them.
+    actor_id TEXT,
+    actor_name TEXT NOT NULL,
+    -- Of the client, where there was one.
+    address TEXT,
+    -- Such as channel.suspend.
+    action TEXT NOT NULL,
+    -- Such as channel/nodi.
+    target TEXT NOT NULL,
+    -- JSON documents of the target, null where there was or is none. Never with a secret in them.
+    before TEXT,
+    after TEXT
+) STRICT;
+CREATE INDEX audit_at ON audit (at_ms);
+CREATE INDEX audit_target ON audit (target, id);
+CREATE TRIGGER audit_is_append_only_update BEFORE UPDATE ON audit
+    BEGIN SELECT RAISE (ABORT, 'the audit log is append-only'); END;
+CREATE TRIGGER audit_is_append_only_delete BEFORE DELETE ON audit
+    BEGIN SELECT RAISE (ABORT, 'the audit log is append-only'); END;
+
+------------------------------------------------------------------------------------------------------------------
+-- Boxes: enrolment, desired state, commands, events, telemetry
+------------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE box (
+    -- Short name of the box in the telemetry tables; never given to another one.
+    no INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    -- P-256, uncompressed point: the id is made of it.
+    public_key BLOB NOT NULL,
+    name TEXT NOT NULL,
+    location_name TEXT,
+    latitude REAL,
+    longitude REAL,
+    notes TEXT NOT NULL DEFAULT '',
+    -- What its line carries upwards, as a person knows it.
+    capacity_bps INTEGER,
+    enrolled_ms INTEGER NOT NULL,
+    -- The name of who let it in, or of the claim code.
+    enrolled_by TEXT NOT NULL,
+    -- Not null: it is no longer ours.
+    revoked_ms INTEGER,
+    revoked_reason TEXT,
+    -- What an operator set for this box: JSON, protocol::fleet::desired::Settings.
+    settings TEXT NOT NULL DEFAULT '{}',
+    -- What it is told: the fleet's settings with its own laid over them. The version rises with each change.
+    desired TEXT NOT NULL,
+    desired_version INTEGER NOT NULL,
+    -- JSON, protocol::fleet::presence::Hardware; and the version of its software.
+    hardware TEXT NOT NULL,
+    version TEXT NOT NULL,
+    -- As it was last seen. The connection number tells a late last will.
+    online INTEGER NOT NULL DEFAULT 0,
+    connection INTEGER NOT NULL DEFAULT 0,
+    boot_id TEXT,
+    last_seen_ms INTEGER,
+    -- JSON, protocol::fleet::desired::Reported and ::telemetry::Telemetry, the last ones.
+    reported TEXT,
+    telemetry TEXT
+) STRICT;
+
+-- What was signed, as long as it is valid: a repeated request gets the same again, and the revocation list names
+-- serials. Outlives its box.
+CREATE TABLE certificate (
+    serial BLOB PRIMARY KEY,
+    box_id TEXT NOT NULL,
+    pem TEXT NOT NULL,
+    issued_ms INTEGER NOT NULL,
+    not_after_ms INTEGER NOT NULL,
+    revoked_ms INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX certificate_box ON certificate (box_id, issued_ms);
+CREATE INDEX certificate_revoked ON certificate (revoked_ms) WHERE revoked_ms IS NOT NULL;
+
+-- Counts the revocation lists.
+CREATE TABLE revocation_list (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    number INTEGER NOT NULL
+) STRICT;
+INSERT INTO revocation_list (id, number) VALUES (1, 0);
+
+CREATE TABLE claim_code (
+    id TEXT PRIMARY KEY,
+    -- SHA-256 of the code.
+    digest BLOB NOT NULL UNIQUE,
+    note TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    created_by TEXT NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    -- How many boxes it is good for, and how many used it.
+    uses INTEGER NOT NULL CHECK (uses >= 1),
+    used INTEGER NOT NULL DEFAULT 0 CHECK (used <= uses)
+) STRICT;
+
+-- Boxes that asked without a claim code.
+CREATE TABLE waiting_box (
+    box_id TEXT PRIMARY KEY,
+    public_key BLOB NOT NULL,
+    -- Shown by the box and in the dashboard.
+    code TEXT NOT NULL UNIQUE,
+    hardware TEXT NOT NULL,
+    version TEXT NOT NULL,
+    address TEXT NOT NULL,
+    first_seen_ms INTEGER NOT NULL,
+    last_seen_ms INTEGER NOT NULL,
+    -- Not null: a person turned it away.
+    rejected_ms INTEGER
+) STRICT;
+CREATE INDEX waiting_box_seen ON waiting_box (last_seen_ms);
+
+-- What all boxes are told unless their own settings say otherwise.
+CREATE TABLE fleet_settings (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    version INTEGER NOT NULL,
+    -- JSON, protocol::fleet::desired::Settings.
+    settings TEXT NOT NULL,
+    updated_ms INTEGER NOT NULL
+) STRICT;
+INSERT INTO fleet_settings (id, version, settings, updated_ms) VALUES (1, 0, '{}', 0);
+
+CREATE TABLE command (
+    id TEXT PRIMARY KEY,
+    box_id TEXT NOT NULL REFERENCES box (id) ON DELETE CASCADE,
+    -- JSON, without tokens; `kind` again for lists.
+    action TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    -- The message to the box, JSON, with tokens. Null once the command is over.
+    message TEXT,
+    state TEXT NOT NULL
+        CHECK (state IN ('queued', 'accepted', 'running', 'succeeded', 'failed', 'expired', 'withdrawn')),
+    -- Why it counts as failed when the box did not say so: 'silent'.
+    reason TEXT,
+    progress INTEGER,
+    -- What the box does, or why it ended so.
+    text TEXT NOT NULL DEFAULT '',
+    -- JSON.
+    result TEXT,
+    issued_ms INTEGER NOT NULL,
+    issued_by TEXT NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    timeout_s INTEGER NOT NULL,
+    -- When the server heard that it runs.
+    running_ms INTEGER,
+    updated_ms INTEGER NOT NULL,
+    over_ms INTEGER,
+    -- SHA-256 of the token that one upload takes; null when there is none or it was used.
+    upload_digest BLOB,
+    upload_max INTEGER,
+    -- What was uploaded.
+    file_bytes INTEGER
+) STRICT;
+CREATE INDEX command_box ON command (box_id, issued_ms);
+CREATE INDEX command_open ON command (box_id) WHERE over_ms IS NULL;
+CREATE INDEX command_file ON command (over_ms) WHERE file_bytes IS NOT NULL;
+
+-- Each change of a command's state.
+CREATE TABLE command_step (
+    command_id TEXT NOT NULL REFERENCES command (id) ON DELETE CASCADE,
+    n INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    text TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,
+    PRIMARY KEY (command_id, n)
+) STRICT, WITHOUT ROWID;
+
+-- What boxes said happened: their events, each once.
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY,
+    box_id TEXT NOT NULL REFERENCES box (id) ON DELETE CASCADE,
+    journal TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    -- By the box's clock.
+    at_ms INTEGER NOT NULL,
+    received_ms INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    -- Of events of sessions.
+    session_id TEXT,
+    channel_id TEXT,
+    -- JSON, protocol::fleet::event::What.
+    what TEXT NOT NULL,
+    UNIQUE (box_id, journal, seq)
+) STRICT;
+CREATE INDEX event_box ON event (box_id, at_ms);
+CREATE INDEX event_channel ON event (channel_id, at_ms) WHERE channel_id IS NOT NULL;
+CREATE INDEX event_session ON event (session_id) WHERE session_id IS NOT NULL;
+
+-- How far a box's events are acknowledged.
+CREATE TABLE event_journal (
+    box_id TEXT NOT NULL REFERENCES box (id) ON DELETE CASCADE,
+    journal TEXT NOT NULL,
+    through INTEGER NOT NULL,
+    seen_ms INTEGER NOT NULL,
+    PRIMARY KEY (box_id, journal)
+) STRICT, WITHOUT ROWID;
+
+-- Telemetry, compressed (telemetry/codec.rs). Keys are box.no * 2^32 + the number of the chunk in time, so that what
+-- belongs together lies together. Two hours of full rate in chunks of ten minutes:
+CREATE TABLE telemetry_full (
+    key INTEGER PRIMARY KEY,
+    samples BLOB NOT NULL
+) STRICT;
+
+-- A week of minutes in chunks of an hour.
+CREATE TABLE telemetry_minute (
+    key INTEGER PRIMARY KEY,
+    samples BLOB NOT NULL
+) STRICT;
+
+-- What is not in a chunk yet, of all boxes, in the order in which it came.
+CREATE TABLE telemetry_journal (
+    id INTEGER PRIMARY KEY,
+    at_ms INTEGER NOT NULL,
+    samples BLOB NOT NULL
+) STRICT;
+
+
+------------------------------------------------------------------------------------------------------------------
+-- Alerts and webhooks
+------------------------------------------------------------------------------------------------------------------
+
+------------------------------------------------------------------------------------------------------------------
+-- Sessions and ingests
+------------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+//! The listeners: plain HTTP for loopback and trusted proxies, HTTPS for everybody.

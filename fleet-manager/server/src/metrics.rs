@@ -1,0 +1,27 @@
+//! What the server counts about itself, in Prometheus' text form on a loopback listener of its own.
+
+use std::sync::{Mutex, PoisonError};
+
+use prometheus_client::registry::Registry;
+
+/// Each area registers what it counts when its state is made.
+#[derive(Default)]
+pub struct Metrics {
+    registry: Mutex<Registry>,
+}
+
+impl Metrics {
+    /// Adds metrics.
+    pub fn register(&self, add: impl FnOnce(&mut Registry)) {
+        add(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// # Errors
+    /// Never in practice: text is written into memory.
+    pub fn render(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        prometheus_client::encoding::text::encode(&mut text, &registry)?;
+        Ok(text)
+    }
+}

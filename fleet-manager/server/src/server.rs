@@ -1,0 +1,1 @@
+//! The running server: everything started, and everything stopped in order.
