@@ -44,8 +44,9 @@ pub struct Parts {
     pub actions: Arc<dyn Actions>,
     pub settings: Arc<dyn Settings>,
     pub telemetry: Box<dyn Measure>,
-    /// All live sessions. Each new value is compared with what the fleet was told, and the difference is sent.
-    pub sessions: watch::Receiver<Sessions>,
+    /// All live sessions; `None` until the first look. Each new value is compared with what the fleet was
+    /// told, and the difference is sent.
+    pub sessions: watch::Receiver<Option<Sessions>>,
     pub hardware: Hardware,
     /// Everything that runs in the background for these. One that ends or panics ends the agent, so that
     /// it is started anew.
