@@ -65,11 +65,11 @@ impl Appliance {
         let mut cable = None;
         if options.faults {
             for port in &mut origin_ports {
-                let proxy = Proxy::start(*port).await?;
+                let proxy = Proxy::start(*port)?;
                 *port = proxy.port();
                 push.push(proxy);
             }
-            cable = Some(Proxy::start(ports.rtmp).await?);
+            cable = Some(Proxy::start(ports.rtmp)?);
         }
 
         let overrides = &options.overrides;

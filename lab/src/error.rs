@@ -25,6 +25,14 @@ pub enum Error {
     KeyFile(#[from] nodi_protocol::stream_key::KeyFileError),
     #[error("{url}: {source}")]
     Http { url: String, source: reqwest::Error },
+    #[error("the host says: {0}")]
+    Host(String),
+    #[error("{url} answers {status}: {text}")]
+    Refused { url: String, status: u16, text: String },
+    #[error("TLS: {0}")]
+    Tls(String),
+    #[error("{needed} open files are needed, and the limit is {limit}: raise it (`ulimit -n`)")]
+    OpenFiles { needed: u64, limit: u64 },
     #[error("RTMP: {0}")]
     Rtmp(String),
     #[error("{program} failed ({status}): {output}")]

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::error::{Error, io};
+use crate::network::Side;
 
 /// What the network does now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,13 +38,23 @@ pub struct Proxy {
 impl Proxy {
     /// # Errors
     /// When no port can be bound.
-    pub async fn start(target: u16) -> Result<Self, Error> {
-        let port = crate::ports::free()?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-            .await
+    pub fn start(target: u16) -> Result<Self, Error> {
+        Self::between((Side::default(), crate::ports::free()?), (Side::default(), target))
+    }
+
+    /// From a port in one network to a port in another.
+    ///
+    /// # Errors
+    /// When the port cannot be bound.
+    pub(crate) fn between(from: (Side, u16), to: (Side, u16)) -> Result<Self, Error> {
+        let port = from.1;
+        let listener = from
+            .0
+            .listen(port)
+            .and_then(TcpListener::from_std)
             .map_err(io(format!("listening on port {port}")))?;
         let (mode, watched) = watch::channel(Mode::Pass);
-        let target = SocketAddr::from((Ipv4Addr::LOCALHOST, target));
+        let target = (to.0, SocketAddr::from((Ipv4Addr::LOCALHOST, to.1)));
         let task = tokio::spawn(serve(listener, target, watched));
         Ok(Self { port, mode, task })
     }
@@ -66,13 +77,15 @@ impl Drop for Proxy {
     }
 }
 
-async fn serve(listener: TcpListener, target: SocketAddr, mode: watch::Receiver<Mode>) {
+type Target = (Side, SocketAddr);
+
+async fn serve(listener: TcpListener, target: Target, mode: watch::Receiver<Mode>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((client, _)) => {
-                    connections.spawn(connection(client, target, mode.clone()));
+                    connections.spawn(connection(client, target.clone(), mode.clone()));
                 }
                 Err(error) => log::warn!("fault proxy: {error}"),
             },
@@ -81,12 +94,13 @@ async fn serve(listener: TcpListener, target: SocketAddr, mode: watch::Receiver<
     }
 }
 
-async fn connection(mut client: TcpStream, target: SocketAddr, mut mode: watch::Receiver<Mode>) {
+async fn connection(mut client: TcpStream, (side, target): Target, mut mode: watch::Receiver<Mode>) {
     // A connection attempt over a cut cable gets no further than the kernel's handshake with us.
     if mode.wait_for(|mode| *mode != Mode::BlackHole).await.is_err() {
         return;
     }
-    let mut server = match TcpStream::connect(target).await {
+    let connect = async { side.socket()?.connect(target).await };
+    let mut server = match connect.await {
         Ok(server) if *mode.borrow() != Mode::Reset => server,
         _ => return reset(&client),
     };

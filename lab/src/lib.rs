@@ -9,11 +9,14 @@ pub mod config;
 mod edge;
 pub mod error;
 pub mod fault;
+pub mod host;
 pub mod keys;
+pub mod network;
 pub mod platform;
 pub mod ports;
 pub mod process;
 pub mod publish;
+pub mod sim;
 pub mod workers;
 
 pub use error::Error;

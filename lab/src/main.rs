@@ -11,6 +11,7 @@ use log::LevelFilter;
 use nodi_daemon::{exit, logging, shutdown};
 use nodi_lab::check::{self, Viewer};
 use nodi_lab::config::Rung;
+use nodi_lab::host::{self, Request};
 use nodi_lab::keys::Keys;
 use nodi_lab::platform::Ports;
 use nodi_lab::process::Process;
@@ -39,6 +40,8 @@ enum Command {
     Key(Key),
     /// Follows a live low-latency HLS stream and reports every violation (exit code 1 if there is one)
     Check(Check),
+    /// Asks a box's host for something, in the agent's place of `systemctl`
+    Host(Host),
 }
 
 #[derive(Args)]
@@ -126,6 +129,16 @@ struct Check {
     json: bool,
 }
 
+#[derive(Args)]
+struct Host {
+    /// The box's socket
+    #[arg(long)]
+    socket: PathBuf,
+    /// `restart PROCESS`, `reboot` or `identify SECONDS`
+    #[arg(required = true)]
+    request: Vec<String>,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -134,6 +147,7 @@ async fn main() -> ExitCode {
         Command::Up(args) => up(args).await,
         Command::Key(args) => key(&args),
         Command::Check(args) => run_check(args).await,
+        Command::Host(args) => ask_host(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("nodi-lab: {error:#}");
@@ -251,6 +265,12 @@ fn key(args: &Key) -> anyhow::Result<ExitCode> {
     let keys = Keys::open(&args.dir.join("keys"))?;
     let lifetime = args.expires_in.map(Duration::from_secs);
     println!("{}", keys.mint_with(&args.channel, args.key_version, lifetime).reveal());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn ask_host(args: &Host) -> anyhow::Result<ExitCode> {
+    let request: Request = args.request.join(" ").parse().map_err(anyhow::Error::msg)?;
+    host::ask(&args.socket, &request)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,11 +7,13 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_signal};
 
 use crate::error::{Error, io};
+use crate::network::Namespace;
 
 /// A process that has not drained by then is killed.
 const STOP_DEADLINE: Duration = Duration::from_secs(8);
@@ -28,6 +30,8 @@ pub struct Spec {
     pub env: Vec<(OsString, OsString)>,
     /// Output is appended here.
     pub log: PathBuf,
+    /// The network that it sees; the lab's own where there is none.
+    pub network: Option<Namespace>,
 }
 
 impl Spec {
@@ -35,7 +39,7 @@ impl Spec {
     pub fn new(name: impl Into<String>, program: impl Into<PathBuf>, logs: &Path) -> Self {
         let name = name.into();
         let log = logs.join(format!("{name}.log"));
-        Self { name, program: program.into(), args: Vec::new(), env: Vec::new(), log }
+        Self { name, program: program.into(), args: Vec::new(), env: Vec::new(), log, network: None }
     }
 
     #[must_use]
@@ -49,12 +53,25 @@ impl Spec {
         self.env.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
+
+    #[must_use]
+    pub fn within(mut self, network: Option<Namespace>) -> Self {
+        self.network = network;
+        self
+    }
 }
 
-/// A running (or killed) process. Dropping it kills its process group and reaps it.
-#[derive(Debug)]
+/// A running (or killed) process. A clone is another hand on the same one, which is killed with its process group
+/// and reaped when the last hand lets go.
+#[derive(Debug, Clone)]
 pub struct Process {
-    spec: Spec,
+    spec: Arc<Spec>,
+    life: Arc<Mutex<Life>>,
+}
+
+/// From one start to its end.
+#[derive(Debug)]
+struct Life {
     child: Child,
     ended: Option<ExitStatus>,
 }
@@ -78,7 +95,7 @@ impl Process {
     pub fn start_with(spec: Spec, stdin: Stdio) -> Result<Self, Error> {
         let child = spawn(&spec, stdin)?;
         log::debug!(pid = child.id(); "started {}", spec.name);
-        Ok(Self { spec, child, ended: None })
+        Ok(Self { spec: Arc::new(spec), life: Arc::new(Mutex::new(Life { child, ended: None })) })
     }
 
     #[must_use]
@@ -88,7 +105,7 @@ impl Process {
 
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.life().child.id()
     }
 
     #[must_use]
@@ -98,10 +115,7 @@ impl Process {
 
     /// The exit status, once the process has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
-        if self.ended.is_none() {
-            self.ended = self.child.try_wait().ok().flatten();
-        }
-        self.ended
+        self.life().poll()
     }
 
     /// An error that shows the end of the log if the process is not running any more.
@@ -122,13 +136,12 @@ impl Process {
 
     /// SIGKILL to the process and whatever it started, then reaped.
     pub fn kill(&mut self) {
-        self.signal(Signal::KILL);
-        self.reap();
+        self.life().kill();
     }
 
     /// SIGTERM, and SIGKILL for what has not drained at the deadline.
     pub fn stop(&mut self) -> Option<ExitStatus> {
-        self.signal(Signal::TERM);
+        self.terminate();
         let deadline = Instant::now() + STOP_DEADLINE;
         while self.ended().is_none() && Instant::now() < deadline {
             std::thread::sleep(POLL);
@@ -137,22 +150,22 @@ impl Process {
             log::warn!("{} did not stop within {} s: killed", self.spec.name, STOP_DEADLINE.as_secs());
         }
         self.kill();
-        self.ended
+        self.ended()
     }
 
     /// SIGSTOP: the process hangs, its connections stay open.
     pub fn freeze(&mut self) {
-        self.signal(Signal::STOP);
+        self.life().signal(Signal::STOP);
     }
 
     /// SIGCONT after [`Self::freeze`].
     pub fn thaw(&mut self) {
-        self.signal(Signal::CONT);
+        self.life().signal(Signal::CONT);
     }
 
     /// Asks it to stop without waiting for it.
     pub fn terminate(&mut self) {
-        self.signal(Signal::TERM);
+        self.life().signal(Signal::TERM);
     }
 
     /// Starts it again as it was started first, after killing it if it runs.
@@ -160,9 +173,10 @@ impl Process {
     /// # Errors
     /// As [`Self::start`].
     pub fn restart(&mut self) -> Result<(), Error> {
-        self.kill();
-        self.child = spawn(&self.spec, Stdio::null())?;
-        self.ended = None;
+        let mut life = self.life();
+        life.kill();
+        life.child = spawn(&self.spec, Stdio::null())?;
+        life.ended = None;
         Ok(())
     }
 
@@ -183,7 +197,22 @@ impl Process {
         Ok(total)
     }
 
-    fn reap(&mut self) {
+    fn life(&self) -> MutexGuard<'_, Life> {
+        // Whole after every statement that changes it.
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Life {
+    fn poll(&mut self) -> Option<ExitStatus> {
+        if self.ended.is_none() {
+            self.ended = self.child.try_wait().ok().flatten();
+        }
+        self.ended
+    }
+
+    fn kill(&mut self) {
+        self.signal(Signal::KILL);
         if self.ended.is_none() {
             self.ended = self.child.wait().ok();
         }
@@ -202,7 +231,7 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+impl Drop for Life {
     fn drop(&mut self) {
         self.kill();
     }
@@ -234,10 +263,14 @@ fn spawn(spec: &Spec, stdin: Stdio) -> Result<Child, Error> {
         .stderr(errors)
         // A group of its own: Ctrl-C reaches the lab alone, which then stops everything in order.
         .process_group(0);
-    #[allow(unsafe_code, reason = "the death signal can only be set between fork and exec")]
-    // SAFETY: one prctl(2), which is async-signal-safe; nothing is allocated between fork and exec.
+    let network = spec.network.clone();
+    #[allow(unsafe_code, reason = "death signal and network can only be set between fork and exec")]
+    // SAFETY: one prctl(2) and one setns(2), which are async-signal-safe; nothing is allocated between fork and exec.
     unsafe {
-        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::TERM))?));
+        command.pre_exec(move || {
+            set_parent_process_death_signal(Some(Signal::TERM))?;
+            network.as_ref().map_or(Ok(()), Namespace::enter)
+        });
     }
     command.spawn().map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => Error::NotInstalled { program: spec.program.display().to_string() },

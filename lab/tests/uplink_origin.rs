@@ -68,7 +68,7 @@ impl Pair {
             keys.revocations(),
         );
         std::fs::write(path("origin.toml"), origin).unwrap();
-        let network = Proxy::start(push).await.unwrap();
+        let network = Proxy::start(push).unwrap();
         let uplink = format!(
             "spool = {:?}\nsessions = {:?}\njournal = {:?}\ningest_socket = {:?}\nlisten = \"unix:{}\"\n\
              janitor = {{ min_free_bytes = 0 }}\n\

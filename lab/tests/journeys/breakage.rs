@@ -3,48 +3,30 @@
 
 use std::time::{Duration, Instant};
 
-use nodi_lab::check::{Report, Rule};
+use nodi_lab::check::Rule;
 use nodi_lab::fault::Mode;
 use nodi_lab::publish::Client;
 
 use crate::support::{
-    PATIENCE, assert_clean, assert_clean_except, channel_state, discontinuities, eventually, live_sessions,
-    more_segments, publish, publish_to, start, start_with, tiny, view,
+    INTERRUPTED, OnAir, PATIENCE, assert_clean, assert_clean_except, assert_went_on, channel_state,
+    discontinuities, eventually, live_sessions, more_segments, on_air, on_air_with, publish, publish_to,
+    tiny, view,
 };
-
-/// What an interruption excuses: reloads that were answered although nothing new came, media whose time is
-/// not quite now when it arrives, an announced part that never came, and a report that has not yet passed a gap.
-pub(crate) const INTERRUPTED: &[Rule] =
-    &[Rule::BlockingReload, Rule::ProgramDateTime, Rule::PreloadHint, Rule::RenditionReport];
-
-fn assert_open(report: &Report) {
-    assert!(report.renditions.values().all(|rendition| !rendition.ended), "the playlist ended\n{report}");
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_newest_publisher_takes_over() {
-    let mut lab = start().await;
-    let first = publish(&mut lab, Client::Ffmpeg, &tiny());
-    let viewer = view(&mut lab).await;
-    more_segments(&viewer, 1).await;
+    let OnAir { mut lab, encoder, viewer } = on_air().await;
     let second = publish(&mut lab, Client::GstRtmp2, &tiny());
-    eventually("the older encoder's end", PATIENCE, async || lab.clients[first].ended()).await;
+    eventually("the older encoder's end", PATIENCE, async || lab.clients[encoder].ended()).await;
     more_segments(&viewer, 3).await;
     lab.clients[second].check_running().unwrap();
     assert_eq!(live_sessions(&lab, 0).await.len(), 1);
-    let report = viewer.finish().await;
-    assert_eq!(report.sessions.len(), 2, "{report}");
-    assert_eq!(discontinuities(&report).len(), 1, "{report}");
-    assert_open(&report);
-    assert_clean_except(&report, INTERRUPTED);
+    assert_went_on(&viewer.finish().await, 2, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_worker_costs_one_discontinuity() {
-    let mut lab = start().await;
-    let encoder = publish(&mut lab, Client::Ffmpeg, &tiny());
-    let viewer = view(&mut lab).await;
-    more_segments(&viewer, 1).await;
+    let OnAir { mut lab, encoder, viewer } = on_air().await;
     let session = live_sessions(&lab, 0).await;
     assert_eq!(lab.boxes[0].workers.kill(), 1);
     more_segments(&viewer, 3).await;
@@ -52,52 +34,39 @@ async fn a_killed_worker_costs_one_discontinuity() {
     assert_eq!(live_sessions(&lab, 0).await, session, "the streamer stays connected");
     let report = viewer.finish().await;
     assert_eq!(report.sessions, session, "{report}");
-    assert_eq!(discontinuities(&report).len(), 1, "{report}");
-    assert_open(&report);
-    assert_clean_except(&report, INTERRUPTED);
+    assert_went_on(&report, 1, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_ingest_continues_the_playlist_when_the_encoder_returns() {
-    let mut lab = start().await;
-    publish(&mut lab, Client::Ffmpeg, &tiny());
-    let viewer = view(&mut lab).await;
-    more_segments(&viewer, 1).await;
+    let OnAir { mut lab, viewer, .. } = on_air().await;
     lab.process("ingest").unwrap().restart().unwrap();
     eventually("ingest's return", PATIENCE, async || lab.boxes[0].sessions().await.ok()).await;
     publish(&mut lab, Client::Ffmpeg, &tiny());
     more_segments(&viewer, 2).await;
-    let report = viewer.finish().await;
-    assert_eq!(report.sessions.len(), 2, "{report}");
-    assert_eq!(discontinuities(&report).len(), 1, "{report}");
-    assert_open(&report);
-    assert_clean_except(&report, INTERRUPTED);
+    assert_went_on(&viewer.finish().await, 2, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_uplink_goes_on_from_its_journal() {
-    let mut lab = start().await;
-    publish(&mut lab, Client::Ffmpeg, &tiny());
-    let viewer = view(&mut lab).await;
-    more_segments(&viewer, 1).await;
+    let OnAir { mut lab, viewer, .. } = on_air().await;
     lab.process("uplink").unwrap().restart().unwrap();
     more_segments(&viewer, 3).await;
-    let report = viewer.finish().await;
-    assert_eq!(report.sessions.len(), 1, "{report}");
-    assert!(discontinuities(&report).is_empty(), "{report}");
-    assert_open(&report);
-    assert_clean_except(&report, INTERRUPTED);
+    assert_went_on(&viewer.finish().await, 1, 0);
 }
 
 /// Long enough that players have run dry and every timeout on the way has passed.
-const OUTAGE: Duration = Duration::from_secs(12);
+const OUTAGE: Duration = Duration::from_secs(30);
+/// The window holds the time before the outage, the outage, and what comes after it, on a slow machine too.
+const OUTAGE_WINDOW_S: u64 = 150;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_origin_out_of_reach_is_caught_up_with() {
-    let mut lab = start_with(|options| options.faults = true).await;
-    publish(&mut lab, Client::Ffmpeg, &tiny());
-    let viewer = view(&mut lab).await;
-    more_segments(&viewer, 1).await;
+    let OnAir { mut lab, viewer, .. } = on_air_with(|options| {
+        options.faults = true;
+        options.overrides.origin = serde_json::json!({ "playlist": { "window_s": OUTAGE_WINDOW_S } });
+    })
+    .await;
     lab.boxes[0].push[0].set(Mode::BlackHole);
     tokio::time::sleep(OUTAGE).await;
     let before = viewer.report();
@@ -113,7 +82,7 @@ async fn an_origin_out_of_reach_is_caught_up_with() {
     more_segments(&viewer, 4).await;
     let report = viewer.finish().await;
     assert_eq!(report.sessions.len(), 1, "{report}");
-    assert_open(&report);
+    assert!(report.renditions.values().all(|rendition| !rendition.ended), "the playlist ended\n{report}");
     assert_clean_except(&report, INTERRUPTED);
     // Nothing recorded is lost: who joins now finds the whole window.
     let later = eventually("the backfill", PATIENCE, async || {
@@ -128,11 +97,8 @@ async fn an_origin_out_of_reach_is_caught_up_with() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_returning_publisher_continues_the_timeline() {
-    let mut lab = start().await;
-    let first = publish(&mut lab, Client::Ffmpeg, &tiny());
-    let viewer = view(&mut lab).await;
-    more_segments(&viewer, 1).await;
-    lab.clients[first].stop();
+    let OnAir { mut lab, encoder, viewer } = on_air().await;
+    lab.clients[encoder].stop();
     eventually("the state 'reconnecting'", PATIENCE, async || {
         (channel_state(&lab).await == "reconnecting").then_some(())
     })
@@ -140,79 +106,54 @@ async fn a_returning_publisher_continues_the_timeline() {
     publish(&mut lab, Client::Ffmpeg, &tiny());
     more_segments(&viewer, 2).await;
     assert_eq!(channel_state(&lab).await, "live");
-    let report = viewer.finish().await;
-    assert_eq!(report.sessions.len(), 2, "{report}");
-    assert_eq!(discontinuities(&report).len(), 1, "{report}");
-    assert_open(&report);
-    assert_clean_except(&report, INTERRUPTED);
+    assert_went_on(&viewer.finish().await, 2, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publisher_may_return_on_another_box() {
-    let mut lab = start_with(|options| options.boxes = 2).await;
-    let first = publish(&mut lab, Client::Ffmpeg, &tiny());
-    let viewer = view(&mut lab).await;
-    more_segments(&viewer, 1).await;
+    let OnAir { mut lab, encoder, viewer } = on_air_with(|options| options.boxes = 2).await;
     // The box loses power.
-    lab.clients[first].kill();
+    lab.clients[encoder].kill();
     lab.process("ingest").unwrap().kill();
     lab.process("uplink").unwrap().kill();
     let _ = lab.boxes[0].workers.kill();
     let url = lab.rtmp_url(1);
     publish_to(&mut lab, Client::Ffmpeg, &tiny(), &url);
     more_segments(&viewer, 2).await;
-    let report = viewer.finish().await;
-    assert_eq!(report.sessions.len(), 2, "{report}");
-    assert_eq!(discontinuities(&report).len(), 1, "{report}");
-    assert_open(&report);
-    assert_clean_except(&report, INTERRUPTED);
+    assert_went_on(&viewer.finish().await, 2, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_session_on_another_box_gives_way() {
-    let mut lab = start_with(|options| options.boxes = 2).await;
-    let first = publish(&mut lab, Client::Ffmpeg, &tiny());
-    let viewer = view(&mut lab).await;
-    more_segments(&viewer, 1).await;
+    let OnAir { mut lab, encoder, viewer } = on_air_with(|options| options.boxes = 2).await;
     let url = lab.rtmp_url(1);
     publish_to(&mut lab, Client::Ffmpeg, &tiny(), &url);
     // Its uplink hears from the origin that a newer session owns the channel, and ingest hangs up.
-    eventually("the older encoder's end", PATIENCE, async || lab.clients[first].ended()).await;
+    eventually("the older encoder's end", PATIENCE, async || lab.clients[encoder].ended()).await;
     more_segments(&viewer, 2).await;
     assert_eq!(live_sessions(&lab, 0).await.len(), 0);
     assert_eq!(live_sessions(&lab, 1).await.len(), 1);
-    let report = viewer.finish().await;
-    assert_eq!(report.sessions.len(), 2, "{report}");
-    assert_open(&report);
-    assert_clean_except(&report, INTERRUPTED);
+    assert_went_on(&viewer.finish().await, 2, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_origin_is_replaced_by_its_stand_by() {
-    let mut lab = start_with(|options| options.origins = 2).await;
-    publish(&mut lab, Client::Ffmpeg, &tiny());
-    let viewer = view(&mut lab).await;
-    more_segments(&viewer, 2).await;
+    let OnAir { mut lab, viewer, .. } = on_air_with(|options| options.origins = 2).await;
+    more_segments(&viewer, 1).await;
     lab.process("origin").unwrap().kill();
     more_segments(&viewer, 2).await;
     // And when it is back, empty, nobody notices either.
     lab.process("origin").unwrap().restart().unwrap();
     more_segments(&viewer, 3).await;
-    let report = viewer.finish().await;
-    assert_eq!(report.sessions.len(), 1, "{report}");
-    assert!(discontinuities(&report).is_empty(), "{report}");
-    assert_open(&report);
-    assert_clean_except(&report, INTERRUPTED);
+    assert_went_on(&viewer.finish().await, 1, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_playlist_ends_when_nobody_returns() {
-    let mut lab = start_with(|options| {
+    let OnAir { mut lab, encoder, mut viewer } = on_air_with(|options| {
         options.overrides.origin = serde_json::json!({ "playlist": { "reconnect_window_s": 2 } });
     })
     .await;
-    let encoder = publish(&mut lab, Client::Ffmpeg, &tiny());
-    let mut viewer = view(&mut lab).await;
     lab.clients[encoder].stop();
     eventually("EXT-X-ENDLIST on all renditions", PATIENCE, async || viewer.has_ended().then_some(())).await;
     let report = viewer.finish().await;
@@ -225,9 +166,7 @@ async fn the_playlist_ends_when_nobody_returns() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_peers_do_not_disturb_a_live_stream() {
     use tokio::io::AsyncWriteExt as _;
-    let mut lab = start().await;
-    publish(&mut lab, Client::Ffmpeg, &tiny());
-    let viewer = view(&mut lab).await;
+    let OnAir { lab, viewer, .. } = on_air().await;
     let port = lab.boxes[0].ports.rtmp;
     let connect = || tokio::net::TcpStream::connect(("127.0.0.1", port));
     let mut silent = Vec::new();

@@ -58,6 +58,39 @@ pub(crate) fn publish_as(lab: &mut Lab, client: Client, source: &Source, url: &s
     index
 }
 
+/// A broadcast under way: an encoder on the first box, and a viewer who has seen a segment of it.
+pub(crate) struct OnAir {
+    pub(crate) lab: Lab,
+    /// Its place in `lab.clients`.
+    pub(crate) encoder: usize,
+    pub(crate) viewer: Viewer,
+}
+
+pub(crate) async fn on_air() -> OnAir {
+    on_air_with(|_| {}).await
+}
+
+pub(crate) async fn on_air_with(adjust: impl FnOnce(&mut Options)) -> OnAir {
+    let mut lab = start_with(adjust).await;
+    let encoder = publish(&mut lab, Client::Ffmpeg, &tiny());
+    let viewer = view(&mut lab).await;
+    more_segments(&viewer, 1).await;
+    OnAir { lab, encoder, viewer }
+}
+
+/// What an interruption excuses: reloads that were answered although nothing new came, media whose time is
+/// not quite now when it arrives, an announced part that never came, and a report that has not yet passed a gap.
+pub(crate) const INTERRUPTED: &[Rule] =
+    &[Rule::BlockingReload, Rule::ProgramDateTime, Rule::PreloadHint, Rule::RenditionReport];
+
+/// The playlist went on through an interruption, without a reload, and is still open.
+pub(crate) fn assert_went_on(report: &Report, sessions: usize, breaks: usize) {
+    assert_eq!(report.sessions.len(), sessions, "{report}");
+    assert_eq!(discontinuities(report).len(), breaks, "{report}");
+    assert!(report.renditions.values().all(|rendition| !rendition.ended), "the playlist ended\n{report}");
+    assert_clean_except(report, INTERRUPTED);
+}
+
 /// A viewer of the lab's channel who begins when there is something to see.
 pub(crate) async fn view(lab: &mut Lab) -> Viewer {
     view_and_save(lab, None).await
