@@ -119,6 +119,13 @@ export const routes: readonly Route[] = [
     role: 'streamer',
     load: () => import('./pages/golive/GoLivePage.svelte'),
   },
+  { pattern: '/boxes/:id', title: 'Box', role: 'viewer', load: () => import('./pages/box/BoxPage.svelte') },
+  {
+    pattern: '/settings',
+    title: 'Fleet settings',
+    role: 'viewer',
+    load: () => import('./pages/settings/FleetSettingsPage.svelte'),
+  },
 ];
 
 export const navigation: readonly Group[] = [

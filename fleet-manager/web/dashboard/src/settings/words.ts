@@ -1,0 +1,90 @@
+// The settings in words: what they are called, what they do and when, and how their values read.
+
+import type { Settings } from '../api/types';
+import { bitrate, count } from '../format/units';
+
+export type Key = keyof Settings;
+
+export interface Words {
+  readonly label: string;
+  /** What it does, and when it takes effect. */
+  readonly hint: string;
+}
+
+export const SETTINGS: Readonly<Record<Key, Words>> = {
+  drain: { label: 'Drain', hint: 'Takes no new stream; live ones go on. At once.' },
+  ladder: { label: 'Ladder', hint: 'What is encoded, best first. From the next stream on.' },
+  part_ms: { label: 'Part length', hint: 'Length of an HLS part. From the next stream on.' },
+  limits: { label: 'Limits', hint: 'What a streamer may send. At once: a live stream that breaks one ends.' },
+  origins: { label: 'Origins', hint: 'Where the box pushes to. Within seconds; live streams go on.' },
+  log_level: { label: 'Log level', hint: 'Of all processes of the box. At once.' },
+  telemetry_s: { label: 'Telemetry interval', hint: 'Seconds between two measurements. At once.' },
+  stream_keys: {
+    label: 'Stream key signers',
+    hint: 'The fleet’s public keys, kept up to date by the server.',
+  },
+};
+
+/** In the order in which people look for them. */
+export const KEYS = Object.keys(SETTINGS) as readonly Key[];
+
+export const LIMITS = {
+  connections: { label: 'Connections', unit: '' },
+  connections_per_address: { label: 'Connections per address', unit: '' },
+  bitrate_bps: { label: 'Bitrate', unit: 'Mbit/s' },
+  pixels_per_s: { label: 'Pixels per second', unit: 'million' },
+} as const;
+export type Limit = keyof typeof LIMITS;
+export const LIMIT_KEYS = Object.keys(LIMITS) as readonly Limit[];
+
+/** Lines, since a ladder has several. */
+export function show(key: Key, value: Settings[Key]): readonly string[] {
+  if (value === undefined) return ['as the box is configured'];
+  switch (key) {
+    case 'drain':
+      return [value === true ? 'Yes' : 'No'];
+    case 'part_ms':
+      return [`${String(value)} ms`];
+    case 'telemetry_s':
+      return [`every ${String(value)} s`];
+    case 'log_level':
+      return [String(value)];
+    case 'ladder':
+      return (value as NonNullable<Settings['ladder']>).map(
+        (rung) => `${rung.name}: ${rung.height} lines, ${bitrate(rung.bitrate)}`,
+      );
+    case 'origins':
+      return (value as NonNullable<Settings['origins']>).map((origin) => `${origin.name}: ${origin.url}`);
+    case 'stream_keys': {
+      const keys = value as NonNullable<Settings['stream_keys']>;
+      return keys.map((signer) => `${signer.slice(0, 12)}…`);
+    }
+    case 'limits': {
+      const limits = value as NonNullable<Settings['limits']>;
+      const lines = LIMIT_KEYS.filter((limit) => limits[limit] !== undefined).map(
+        (limit) => `${LIMITS[limit].label}: ${showLimit(limit, limits[limit] ?? 0)}`,
+      );
+      return lines.length === 0 ? ['none'] : lines;
+    }
+  }
+}
+
+export function showLimit(limit: Limit, value: number): string {
+  if (limit === 'bitrate_bps') return bitrate(value);
+  if (limit === 'pixels_per_s') return `${(value / 1e6).toLocaleString('en-GB')} million`;
+  return count(value);
+}
+
+export function same(one: unknown, other: unknown): boolean {
+  if (one === other) return true;
+  if (typeof one !== 'object' || typeof other !== 'object' || one === null || other === null) return false;
+  const a = one as Record<string, unknown>;
+  const b = other as Record<string, unknown>;
+  const keys = new Set([...Object.keys(a), ...Object.keys(b)]);
+  return [...keys].every((key) => same(a[key], b[key]));
+}
+
+/** Keys whose values differ. */
+export function changed(before: Settings, after: Settings): readonly Key[] {
+  return KEYS.filter((key) => !same(before[key], after[key]));
+}
