@@ -87,6 +87,10 @@ pub struct Claimed {
     /// The session's base as the origin has it: a re-claim must go on with it.
     pub base_msn: u64,
     pub held: Vec<Held>,
+    /// How far back the origin's playlists reach, in seconds: older segments are not worth sending. Absent: an
+    /// origin that does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_s: Option<u64>,
 }
 
 /// What the origin holds of one rendition of the session.

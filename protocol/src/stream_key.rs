@@ -48,6 +48,8 @@ pub enum Refusal {
     Expired,
     #[error("this stream key was revoked; create a new one on your channel page")]
     Revoked,
+    #[error("this channel is suspended; ask the operators of the platform")]
+    Suspended,
 }
 
 /// Why a key file is unusable.
@@ -135,7 +137,7 @@ impl Verifier {
         if keys.is_empty() { Err(KeyFileError::Empty) } else { Ok(Self(keys)) }
     }
 
-    /// Checks form, signature, expiry and revocation, in this order.
+    /// Checks form, signature, expiry, revocation and whether the channel is suspended, in this order.
     ///
     /// # Errors
     /// The first check that fails.
@@ -156,6 +158,9 @@ impl Verifier {
         }
         if grant.version < revocations.min_version(&grant.channel) {
             return Err(Refusal::Revoked);
+        }
+        if revocations.suspended.contains(&grant.channel) {
+            return Err(Refusal::Suspended);
         }
         Ok(grant)
     }
@@ -243,6 +248,9 @@ mod tests {
 
         assert_eq!(verifier.verify(&key, NOW + 60, &none), Err(Refusal::Expired));
         assert_eq!(verifier.verify(&key, NOW, &revoked), Err(Refusal::Revoked));
+        let mut suspended = Revocations::default();
+        suspended.suspended.insert("nodi".parse().unwrap());
+        assert_eq!(verifier.verify(&key, NOW, &suspended), Err(Refusal::Suspended));
         let foreign = Minter::from_seed(&[8; 32]).mint(&grant());
         assert_eq!(verifier.verify(&foreign, NOW, &none), Err(Refusal::Foreign));
         for text in ["", "nodi_", "nodi_####", "live_123", &key.reveal()[1..], &"n".repeat(10_000)] {

@@ -212,6 +212,7 @@ async fn push(shared: &Arc<Supervisor>, session: &Arc<Session>) {
             key: key.clone(),
             timeline: timeline.clone(),
             record,
+            window_s: None,
             journal: shared.journal.clone(),
             ingest: shared.ingest.clone(),
             metrics: shared.metrics.clone(),

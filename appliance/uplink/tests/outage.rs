@@ -121,6 +121,25 @@ async fn an_origin_that_restarts_gets_its_window_again() {
 }
 
 #[tokio::test]
+async fn an_origin_that_says_how_far_it_reaches_is_sent_no_more() {
+    let (recorder, address) = Recorder::start().await;
+    recorder.lock().window_s = Some(4);
+    let appliance = Appliance::new();
+    let session = session_id(1);
+    appliance.credential("nodi", session, "k");
+    let mut worker = Worker::new(&appliance.spool(), "nodi", session, &[audio(1_000)]);
+    worker.segments(30);
+    let uplink = appliance.start(&origin(address)).await;
+    until("it is live", || newest_seq(&recorder, "audio") >= 29).await;
+    worker.segments(1);
+    worker.end();
+    until("the session is over", || recorder.lock().ended.is_some()).await;
+    let oldest = recorder.lock().segments.keys().map(|(_, msn)| *msn).min();
+    assert!(oldest.is_some_and(|oldest| oldest >= 20), "{oldest:?}");
+    uplink.stop().await;
+}
+
+#[tokio::test]
 async fn a_killed_uplink_goes_on_within_the_segment() {
     let (recorder, address) = Recorder::start().await;
     recorder.lock().next_msn = 7;

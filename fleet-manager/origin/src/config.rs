@@ -24,6 +24,9 @@ pub struct Config {
     pub playlist: Playlist,
     #[serde(default)]
     pub limits: Limits,
+    /// The fleet's broker, for revocations as they happen. Default: none, `keys.revocations` alone counts.
+    #[serde(default)]
+    pub fleet: Option<Fleet>,
 }
 
 /// Where boxes push to.
@@ -47,9 +50,28 @@ pub struct Push {
 pub struct Keys {
     /// The fleet's public keys, one base64 line each.
     pub public: PathBuf,
-    /// The revocation document, JSON. None is revoked while it is not configured or not there.
+    /// The revocation document, JSON. None is revoked while it is not configured or not there. With `[fleet]` the
+    /// origin writes what the broker sends into it, and goes by it while the broker is away.
     #[serde(default)]
     pub revocations: Option<PathBuf>,
+}
+
+/// A connection to the fleet's broker, MQTT 5 over TLS. The certificate's common name is user name and client id:
+/// it must not be shared with another process.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fleet {
+    /// The broker's host name or address, as in its certificate.
+    pub host: String,
+    /// Default 8883.
+    #[serde(default = "default_fleet_port")]
+    pub port: u16,
+    /// The fleet's authority, PEM.
+    pub ca: PathBuf,
+    /// The origin's client certificate of the fleet, PEM. Read again at each connection, like the key.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub private_key: PathBuf,
 }
 
 /// Where viewers and CDN edges fetch from.
@@ -177,10 +199,19 @@ fn default_push_listen() -> SocketAddr {
     SocketAddr::from(([0_u16; 8], 8443))
 }
 
+fn default_fleet_port() -> u16 {
+    8_883
+}
+
 impl Playlist {
     #[must_use]
     pub fn window(&self) -> Duration {
         Duration::from_secs(self.window_s)
+    }
+
+    #[must_use]
+    pub fn linger(&self) -> Duration {
+        Duration::from_secs(self.linger_s)
     }
 
     #[must_use]
@@ -219,6 +250,12 @@ impl Validate for Config {
                 return Err((key, "must be at least 1".to_owned()));
             }
         }
+        if self.fleet.is_some() && self.keys.revocations.is_none() {
+            return Err((
+                "keys.revocations",
+                "is needed with [fleet]: the document is kept there".to_owned(),
+            ));
+        }
         // The whole of it is mapped as address space.
         if !(1 << 10..=1 << 30).contains(&self.limits.segment_bytes) {
             return Err(("limits.segment_bytes", "must be 1 KiB to 1 GiB".to_owned()));
@@ -250,6 +287,7 @@ mod tests {
             ("[playlist]\npart_hold_back_percent = 150\n", "playlist.part_hold_back_percent"),
             ("[limits]\nchannels = 0\n", "limits.channels"),
             ("[limits]\nsegment_bytes = 1\n", "limits.segment_bytes"),
+            ("[fleet]\nhost = 'h'\nca = 'a'\ncertificate = 'c'\nprivate_key = 'k'\n", "keys.revocations"),
         ] {
             let error = toml_text(&format!("{LEAST}{more}")).unwrap_err().to_string();
             assert!(error.contains(key), "{error}");

@@ -5,9 +5,11 @@
 //! and who may watch.
 
 pub mod blob;
+mod bulletin;
 pub mod channel;
 pub mod clock;
 pub mod config;
+mod fleet;
 pub mod live;
 pub mod metrics;
 pub mod push;
@@ -19,18 +21,18 @@ pub mod tls;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nodi_daemon::shutdown::Shutdown;
-use nodi_protocol::revocation::{self, Revocations};
 use nodi_protocol::stream_key::{KeyFileError, Verifier};
 use rustls::ServerConfig;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use bulletin::Bulletin;
 use channel::Settings;
 use clock::Clock;
 use config::{Config, Keys};
@@ -51,8 +53,10 @@ pub enum Error {
     Read { path: PathBuf, source: io::Error },
     #[error("{}: {source}", path.display())]
     Keys { path: PathBuf, source: KeyFileError },
-    #[error("{}: {source}", path.display())]
-    Revocations { path: PathBuf, source: revocation::Error },
+    #[error(transparent)]
+    Bulletin(#[from] bulletin::Error),
+    #[error("fleet: {0}")]
+    Fleet(#[from] fleet::Error),
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
 }
@@ -93,7 +97,12 @@ impl Origin {
             shutdown,
             &mut tasks,
         )?;
-        let trust = follow_trust(config.keys, shutdown, &mut tasks)?;
+        let bulletin = Arc::new(Bulletin::new(config.keys.revocations.clone()));
+        let trust = follow_trust(config.keys, &bulletin, shutdown, &mut tasks)?;
+        if let Some(fleet) = config.fleet {
+            let link = fleet::Link::new(fleet, Arc::clone(&bulletin), metrics.fleet_connected.clone())?;
+            spawn(&mut tasks, shutdown, link.run());
+        }
         let (push_listener, push) = bind("push", config.push.listen)?;
 
         let live = Live::new(
@@ -129,11 +138,13 @@ impl Origin {
         };
 
         let authority = Authority::new(trust);
+        let peers = authority.follow();
         let mut trusts = authority.follow();
-        let revoking = Arc::clone(&registry);
+        let (revoking, seen) = (Arc::clone(&registry), Arc::clone(&metrics));
         spawn(&mut tasks, shutdown, async move {
             while trusts.changed().await.is_ok() {
                 let trust = Arc::clone(&trusts.borrow_and_update());
+                seen.revocations_version.set(i64::try_from(trust.revocations.version).unwrap_or(i64::MAX));
                 revoking.revoke(&trust.revocations);
             }
         });
@@ -147,7 +158,14 @@ impl Origin {
         });
         let max_connections = settings.limits.push_connections.min(Semaphore::MAX_PERMITS);
         let router = push::router(Arc::new(push::Context { registry, authority, settings, metrics }));
-        tasks.spawn(serve::push::serve(push_listener, push_tls, router, max_connections, shutdown.clone()));
+        tasks.spawn(serve::push::serve(
+            push_listener,
+            push_tls,
+            peers,
+            router,
+            max_connections,
+            shutdown.clone(),
+        ));
 
         Ok(Self {
             push,
@@ -254,35 +272,28 @@ fn follow_tls(
 ) -> Result<watch::Receiver<Arc<ServerConfig>>, Error> {
     let (sender, receiver) = watch::channel(Arc::new(files.load()?));
     let paths = files.paths();
-    spawn(tasks, shutdown, reload::follow(what, paths, move || files.load(), sender));
+    spawn(tasks, shutdown, reload::follow(what, paths, Arc::default(), move || files.load(), sender));
     Ok(receiver)
 }
 
 fn follow_trust(
     keys: Keys,
+    bulletin: &Arc<Bulletin>,
     shutdown: &Shutdown,
     tasks: &mut JoinSet<()>,
 ) -> Result<watch::Receiver<Arc<Trust>>, Error> {
-    let (sender, receiver) = watch::channel(Arc::new(read_trust(&keys)?));
     let mut paths = vec![keys.public.clone()];
     paths.extend(keys.revocations.clone());
-    spawn(tasks, shutdown, reload::follow("stream keys", paths, move || read_trust(&keys), sender));
+    let (changed, bulletin) = (bulletin.changed(), Arc::clone(bulletin));
+    let read = move || read_trust(&keys.public, &bulletin);
+    let (sender, receiver) = watch::channel(Arc::new(read()?));
+    spawn(tasks, shutdown, reload::follow("stream keys", paths, changed, read, sender));
     Ok(receiver)
 }
 
-fn read_trust(keys: &Keys) -> Result<Trust, Error> {
-    let path = keys.public.clone();
+fn read_trust(keys: &Path, bulletin: &Bulletin) -> Result<Trust, Error> {
+    let path = keys.to_owned();
     let text = std::fs::read_to_string(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
     let verifier = Verifier::parse(&text).map_err(|source| Error::Keys { path, source })?;
-    let revocations = match &keys.revocations {
-        None => Revocations::default(),
-        Some(path) => match std::fs::read(path) {
-            Ok(bytes) => Revocations::from_json(&bytes)
-                .map_err(|source| Error::Revocations { path: path.clone(), source })?,
-            // The agent or an operator writes it when there is something to revoke.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Revocations::default(),
-            Err(source) => return Err(Error::Read { path: path.clone(), source }),
-        },
-    };
-    Ok(Trust { verifier, revocations })
+    Ok(Trust { verifier, revocations: bulletin.read()? })
 }

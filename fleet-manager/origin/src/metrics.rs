@@ -76,6 +76,10 @@ pub struct Metrics {
     pub connections: Gauge,
     /// Connections closed at once because there were too many.
     pub refused_connections: Counter,
+    /// Of the revocation document in force.
+    pub revocations_version: Gauge,
+    /// 1 while there is a connection to the fleet's broker.
+    pub fleet_connected: Gauge,
 }
 
 impl Default for Metrics {
@@ -105,6 +109,17 @@ impl Default for Metrics {
             "Public connections closed because there were too many",
             refused_connections.clone(),
         );
+        let (revocations_version, fleet_connected) = (Gauge::default(), Gauge::default());
+        prometheus.register(
+            "revocations_version",
+            "Version of the revocation document in force",
+            revocations_version.clone(),
+        );
+        prometheus.register(
+            "fleet_connected",
+            "1 while there is a connection to the fleet's broker",
+            fleet_connected.clone(),
+        );
         Self {
             prometheus,
             requests,
@@ -115,6 +130,8 @@ impl Default for Metrics {
             blocked,
             connections,
             refused_connections,
+            revocations_version,
+            fleet_connected,
         }
     }
 }

@@ -8,7 +8,7 @@ use nodi_protocol::push::{Claim, Claimed};
 use nodi_protocol::revocation::Revocations;
 use nodi_protocol::{ChannelId, SessionId};
 
-use crate::channel::{Channel, Settings, Tick};
+use crate::channel::{Channel, Claimant, Settings, Tick};
 use crate::push::error::Error;
 
 #[derive(Debug)]
@@ -40,27 +40,27 @@ impl Registry {
         id: &ChannelId,
         session: SessionId,
         claim: Claim,
-        key_version: u32,
+        by: Claimant,
     ) -> Result<Claimed, Error> {
         // Held until the claim is through, so that the sweep cannot drop the channel in between.
         let mut channels = self.channels.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(channel) = channels.get(id.as_str()) {
-            return channel.claim(session, claim, key_version);
+            return channel.claim(session, claim, by);
         }
         if channels.len() >= self.settings.limits.channels {
             return Err(Error::TooManyChannels(self.settings.limits.channels));
         }
         let channel = Arc::new(Channel::new(id.clone(), Arc::clone(&self.settings)));
-        let claimed = channel.claim(session, claim, key_version)?;
+        let claimed = channel.claim(session, claim, by)?;
         channels.insert(id.as_str().to_owned(), channel);
         Ok(claimed)
     }
 
-    /// Ends the sessions whose keys are revoked.
+    /// Ends the sessions whose key, box or channel may not push any more.
     pub fn revoke(&self, revocations: &Revocations) {
         for channel in self.all() {
-            if channel.revoke(revocations) {
-                log::warn!(channel:% = channel.id(); "session ended: its stream key was revoked");
+            if let Some(cut) = channel.revoke(revocations) {
+                log::warn!(channel:% = channel.id(); "session ended: {cut}");
             }
         }
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// How often files are looked at: a revocation counts within two seconds.
 const INTERVAL: Duration = Duration::from_millis(700);
@@ -15,10 +15,11 @@ const INTERVAL: Duration = Duration::from_millis(700);
 type Stamp = Vec<Option<(u64, u64, i64, i64)>>;
 
 /// Follows `files` for ever: whenever one changes, what `read` makes of them replaces the value. A version that
-/// cannot be read leaves the old value and a warning.
+/// cannot be read leaves the old value and a warning. `poke` makes it read at once.
 pub(crate) async fn follow<T, E: Display>(
     what: &'static str,
     files: Vec<PathBuf>,
+    poke: Arc<Notify>,
     read: impl Fn() -> Result<T, E>,
     value: watch::Sender<Arc<T>>,
 ) {
@@ -39,7 +40,11 @@ pub(crate) async fn follow<T, E: Display>(
             }
             seen = Some(now);
         }
-        tokio::time::sleep(INTERVAL).await;
+        tokio::select! {
+            () = tokio::time::sleep(INTERVAL) => {}
+            // What changed may not be in a file's stamp.
+            () = poke.notified() => seen = Some(Vec::new()),
+        }
     }
 }
 

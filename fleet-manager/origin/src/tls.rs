@@ -71,7 +71,7 @@ impl Files {
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let chain = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|source| Error::Pem { path: path.to_owned(), source })?;
@@ -81,7 +81,10 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
 /// The common name of the client's certificate: the box's id.
 #[must_use]
 pub fn peer_name(connection: &ServerConnection) -> Option<String> {
-    let certificate = connection.peer_certificates()?.first()?;
+    common_name(connection.peer_certificates()?.first()?)
+}
+
+pub(crate) fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let name = certificate.subject().iter_common_name().next()?.as_str().ok()?;
     // It goes into log lines.

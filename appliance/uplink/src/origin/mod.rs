@@ -98,6 +98,8 @@ pub(crate) struct Pusher {
     pub key: StreamKey,
     pub timeline: Arc<Timeline>,
     pub record: Option<Record>,
+    /// The origin's window as it said with the last claim, in seconds.
+    pub window_s: Option<u64>,
     pub journal: Journal,
     pub ingest: Ingest,
     pub metrics: Metrics,
@@ -152,7 +154,7 @@ impl Pusher {
             }
             if self.session.over().is_some() {
                 let since = *over_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > Duration::from_secs(self.origin.config.window_s) {
+                if since.elapsed() > self.window() {
                     log::warn!(target_name:% = self.origin.name(), session:% = self.session.id;
                         "session over and its window has passed: given up");
                     break;
@@ -213,6 +215,7 @@ impl Pusher {
             log::info!(target_name:% = self.origin.name(), session:% = self.session.id; "origin is back");
         }
         gauges.connected.set(1);
+        self.window_s = claimed.window_s.or(self.window_s);
         let mut stretch = Stretch {
             shared: Arc::new(Shared {
                 target: self.origin.name().to_owned(),
@@ -222,7 +225,7 @@ impl Pusher {
                 journal: self.journal.clone(),
                 metrics: metrics.clone(),
                 live: self.live,
-                window: Duration::from_secs(self.origin.config.window_s),
+                window: self.window(),
                 stall: Duration::from_millis(self.origin.config.stall_timeout_ms),
                 backfill: self.origin.backfill.clone(),
                 shutdown: self.shutdown.clone(),
@@ -238,6 +241,11 @@ impl Pusher {
             closing: watch::Sender::new(false),
         };
         stretch.run(gauges).await
+    }
+
+    /// The origin knows best how far back it reaches.
+    fn window(&self) -> Duration {
+        Duration::from_secs(self.window_s.unwrap_or(self.origin.config.window_s))
     }
 
     /// Waits for `session.json` with at least one rendition in it; `None` when the process stops first.

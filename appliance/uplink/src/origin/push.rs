@@ -35,8 +35,8 @@ pub(super) enum Error {
     /// 409: a newer session owns the channel.
     #[error("a newer session{} owns the channel", .newer.map(|id| format!(" ({id})")).unwrap_or_default())]
     Superseded { newer: Option<SessionId> },
-    /// 401 or 403: the key is bad, or for another channel.
-    #[error("the origin refuses the stream key: {error} ({status})")]
+    /// 401 or 403: the key is bad or for another channel, the channel is suspended, or the box was revoked.
+    #[error("the origin refuses: {error} ({status})")]
     Unauthorised { status: StatusCode, error: String },
     /// 413, 422 and whatever else will not get better by trying again.
     #[error("{status}: {error}")]

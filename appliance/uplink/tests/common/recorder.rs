@@ -72,6 +72,8 @@ pub struct Inner {
     /// Answers everything with this.
     pub refuse: Option<(StatusCode, Refusal)>,
     pub keys: Vec<String>,
+    /// What claims are answered with.
+    pub window_s: Option<u64>,
     pub ended: Option<String>,
     /// Everything that broke the contract.
     pub faults: Vec<String>,
@@ -202,7 +204,7 @@ async fn claim(
         }
     });
     let held: Vec<Held> = held.collect();
-    Json(Claimed { base_msn, held }).into_response()
+    Json(Claimed { base_msn, held, window_s: inner.window_s }).into_response()
 }
 
 async fn init(

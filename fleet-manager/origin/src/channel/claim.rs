@@ -8,7 +8,7 @@ use nodi_protocol::push::{Claim, Claimed, Held, PlaylistUpdate};
 use nodi_protocol::{Rendition, SessionId};
 use tokio_util::sync::CancellationToken;
 
-use super::{Channel, Inner, Lane, MAX_JUMP, MAX_MSN, Session};
+use super::{Channel, Claimant, Inner, LEAST_TARGETS, Lane, MAX_JUMP, MAX_MSN, Session};
 use crate::push::error::Error;
 
 /// Longest segment that is worth a live playlist, in seconds.
@@ -27,7 +27,7 @@ impl Channel {
     ///
     /// # Errors
     /// When a newer session owns the channel, the claim cannot be, or its first number was used meanwhile.
-    pub fn claim(&self, id: SessionId, claim: Claim, key_version: u32) -> Result<Claimed, Error> {
+    pub fn claim(&self, id: SessionId, claim: Claim, by: Claimant) -> Result<Claimed, Error> {
         self.check_claim(&claim)?;
         let now = self.settings.clock.now();
         let mut state = self.lock();
@@ -56,14 +56,17 @@ impl Channel {
             id,
             base_msn,
             renditions: claim.renditions,
-            key_version,
+            by,
             last_push: now,
             ended_at: None,
+            cut: None,
             cancel: CancellationToken::new(),
         });
         self.match_lanes(&mut state, base_msn);
         self.publish_all(&mut state);
-        Ok(Claimed { base_msn, held: self.held(id) })
+        let least_s = u64::from(state.target_duration_s) * LEAST_TARGETS;
+        let window_s = Some(self.settings.playlist.window_s.max(least_s));
+        Ok(Claimed { base_msn, held: self.held(id), window_s })
     }
 
     /// A lane for each claimed rendition; those that are not claimed any more are let go.

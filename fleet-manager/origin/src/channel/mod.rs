@@ -24,7 +24,7 @@ use crate::config::{Limits, Playlist};
 use crate::push::error::Error;
 use crate::rendered::Rendered;
 
-pub use session::Session;
+pub use session::{Claimant, Cut, Session};
 pub use timeline::{Object, PartAnswer, Timeline};
 pub use upload::{Opened, Upload};
 pub use view::{Phase, Position, Stand, View};
@@ -312,21 +312,28 @@ impl Channel {
         Ok(())
     }
 
-    /// Ends the session if its key is revoked; `true` if it was.
-    pub fn revoke(&self, revocations: &Revocations) -> bool {
+    /// Cuts the session off if its key, its box or its channel may not push any more; why, if that is new.
+    pub fn revoke(&self, revocations: &Revocations) -> Option<Cut> {
         let now = self.settings.clock.now();
-        let minimum = revocations.min_version(&self.id);
         let mut state = self.lock();
-        let Some(session) = state.session.as_mut().filter(|session| session.key_version < minimum) else {
-            return false;
-        };
-        if session.cancel.is_cancelled() {
-            return false;
+        let session = state.session.as_mut()?;
+        let cut = Cut::of(revocations, &self.id, &session.by)?;
+        // Only a suspension takes more away than what was cut already.
+        if session.cut == Some(cut) || (session.cut.is_some() && cut != Cut::Suspended) {
+            return None;
         }
+        session.cut = Some(cut);
         session.cancel.cancel();
         session.ended_at.get_or_insert(now);
+        if cut == Cut::Suspended {
+            let id = session.id;
+            state.ended_at.get_or_insert(now);
+            for lane in self.all_lanes() {
+                lane.timeline_mut().close(id);
+            }
+        }
         self.publish_all(&mut state);
-        true
+        Some(cut)
     }
 
     /// Looks at the deadlines.
@@ -334,7 +341,10 @@ impl Channel {
         let playlist = &self.settings.playlist;
         let mut state = self.lock();
         if let Some(ended_at) = state.ended_at {
-            if now.saturating_sub(ended_at) >= playlist.ended_retention() {
+            let suspended = state.session.as_ref().is_some_and(|session| session.cut == Some(Cut::Suspended));
+            // Players that have its playlist still get to the end of it, nobody begins it anew.
+            let kept = if suspended { playlist.linger() } else { playlist.ended_retention() };
+            if now.saturating_sub(ended_at) >= kept {
                 return Tick::Drop;
             }
         } else if let Some(session) = &state.session {
@@ -392,8 +402,8 @@ impl Channel {
         if session != current.id {
             return Err(Error::NoSession(session));
         }
-        if current.cancel.is_cancelled() {
-            return Err(Error::Revoked);
+        if let Some(cut) = current.cut {
+            return Err(cut.into());
         }
         current.last_push = now;
         // A box that returns after the window opens the playlist again; one that backfills after its end does not.

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
-use nodi_protocol::ChannelId;
 use nodi_protocol::revocation::Revocations;
 use nodi_protocol::stream_key::{Grant, Refusal, StreamKey, Verifier};
+use nodi_protocol::{BoxId, ChannelId};
 use tokio::sync::watch;
 
 use super::error::Error;
@@ -46,6 +46,15 @@ impl Authority {
     /// Follows the files.
     pub fn follow(&self) -> watch::Receiver<Arc<Trust>> {
         self.trust.clone()
+    }
+
+    /// Before anything else of a request is looked at.
+    ///
+    /// # Errors
+    /// When the box was revoked.
+    pub fn admit(&self, box_id: Option<&BoxId>) -> Result<(), Error> {
+        let revoked = &self.trust.borrow().revocations.revoked_boxes;
+        if box_id.is_some_and(|id| revoked.contains(id)) { Err(Error::RevokedBox) } else { Ok(()) }
     }
 
     /// The grant of the request's key, if it is good now and for `channel`.

@@ -7,14 +7,16 @@ use nodi_protocol::push::Refusal;
 use nodi_protocol::stream_key::Refusal as KeyRefusal;
 use nodi_protocol::{ChannelId, RenditionName, SessionId, id};
 
+use crate::channel::Cut;
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("no stream key: send it as `Authorization: Bearer …`")]
     NoKey,
     #[error("{0}")]
     BadKey(#[from] KeyRefusal),
-    #[error("this stream key was revoked; create a new one on your channel page")]
-    Revoked,
+    #[error("this box was revoked by the operators of the fleet: it may not push any more")]
+    RevokedBox,
     #[error("this stream key is for channel {0}")]
     OtherChannel(ChannelId),
     #[error("{0}")]
@@ -65,8 +67,10 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::NoKey | Self::BadKey(_) | Self::Revoked => StatusCode::UNAUTHORIZED,
-            Self::OtherChannel(_) => StatusCode::FORBIDDEN,
+            Self::BadKey(KeyRefusal::Suspended) | Self::OtherChannel(_) | Self::RevokedBox => {
+                StatusCode::FORBIDDEN
+            }
+            Self::NoKey | Self::BadKey(_) => StatusCode::UNAUTHORIZED,
             Self::BadName(_) | Self::NoPath | Self::NoSession(_) | Self::NoRendition(_) => {
                 StatusCode::NOT_FOUND
             }
@@ -81,6 +85,16 @@ impl Error {
             Self::BaseTaken(_) | Self::TooManyChannels(_) | Self::NoMemory(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+        }
+    }
+}
+
+impl From<Cut> for Error {
+    fn from(cut: Cut) -> Self {
+        match cut {
+            Cut::Suspended => Self::BadKey(KeyRefusal::Suspended),
+            Cut::Box => Self::RevokedBox,
+            Cut::Key => Self::BadKey(KeyRefusal::Revoked),
         }
     }
 }

@@ -8,19 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Path, Request, State};
+use axum::extract::{Extension, Path, Request, State};
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use http_body_util::BodyExt as _;
 use nodi_protocol::push::{ChannelState, Claim, Claimed, End, PlaylistUpdate, UPLOAD_OFFSET, path};
-use nodi_protocol::{ChannelId, RenditionName, SessionId};
+use nodi_protocol::{BoxId, ChannelId, RenditionName, SessionId};
 use serde::de::DeserializeOwned;
 
-use crate::channel::{Channel, Opened, Settings, Upload};
+use crate::channel::{Channel, Claimant, Opened, Settings, Upload};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use auth::Authority;
@@ -42,9 +42,21 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
 }
 
-/// The box at the other end, from its certificate: for the log.
+/// The box at the other end, from its certificate.
 #[derive(Debug, Clone)]
-pub struct Peer(pub Arc<str>);
+pub struct Peer {
+    /// For the log.
+    pub name: Arc<str>,
+    /// What its name is, if it is a box's.
+    pub box_id: Option<BoxId>,
+}
+
+impl Peer {
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self { name: name.into(), box_id: name.parse().ok() }
+    }
+}
 
 type Shared = State<Arc<Context>>;
 
@@ -66,17 +78,23 @@ pub fn router(context: Arc<Context>) -> Router {
         .with_state(context)
 }
 
-/// Counts every answer and logs every refusal. The key is in a header and never in the line.
-async fn observe(State(context): Shared, request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<Peer>().cloned();
+/// Turns revoked boxes away, counts every answer and logs every refusal. The key is in a header and never in the line.
+async fn observe(
+    State(context): Shared,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let response = next.run(request).await;
+    let response = match context.authority.admit(peer.box_id.as_ref()) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
     let status = response.status();
     context.metrics.pushed(status);
     if !status.is_success() {
-        let peer = peer.as_ref().map_or("?", |peer| &*peer.0);
-        log::info!(peer, status = status.as_u16(); "refused {method} {path}");
+        log::info!(peer = &*peer.name, status = status.as_u16(); "refused {method} {path}");
     }
     response
 }
@@ -93,6 +111,7 @@ async fn state(
 
 async fn claim(
     State(context): Shared,
+    Extension(peer): Extension<Peer>,
     Path((channel, session)): Path<(String, String)>,
     headers: HeaderMap,
     body: Body,
@@ -102,7 +121,8 @@ async fn claim(
     let claim: Claim = json(body).await?;
     let names: Vec<_> = claim.renditions.iter().map(|rendition| rendition.name.as_str()).collect();
     let names = names.join(" ");
-    let claimed = context.registry.claim(&channel, session, claim, key_version)?;
+    let by = Claimant { key_version, box_id: peer.box_id };
+    let claimed = context.registry.claim(&channel, session, claim, by)?;
     log::info!(channel:%, session:%, base_msn = claimed.base_msn; "channel claimed with {names}");
     Ok(Json(claimed))
 }

@@ -21,6 +21,7 @@ use tower::ServiceExt as _;
 
 use super::{accept, drive, within_handshake_time};
 use crate::push::Peer;
+use crate::push::auth::Trust;
 use crate::tls::peer_name;
 
 /// A dead box is noticed after this plus [`PING_TIMEOUT`], so that its connection does not hold a slot.
@@ -34,10 +35,14 @@ const CONNECTION_WINDOW: u32 = 8 << 20;
 /// Uploads and updates of one connection at a time.
 const MAX_STREAMS: u32 = 128;
 
+/// A revoked box gets so long to hear why its uploads were refused.
+const PARTING: Duration = Duration::from_secs(1);
+
 /// Serves until the process stops and its connections are done.
 pub async fn serve(
     listener: TcpListener,
     config: watch::Receiver<Arc<ServerConfig>>,
+    trust: watch::Receiver<Arc<Trust>>,
     router: Router,
     max_connections: usize,
     shutdown: Shutdown,
@@ -50,11 +55,11 @@ pub async fn serve(
             return;
         };
         let acceptor = TlsAcceptor::from(Arc::clone(&config.borrow()));
-        let (router, shutdown) = (router.clone(), shutdown.clone());
+        let (router, trust, shutdown) = (router.clone(), trust.clone(), shutdown.clone());
         tasks.spawn(async move {
             let _slot = slot;
             match within_handshake_time(acceptor.accept(stream)).await {
-                Ok(stream) => connection(stream, router, shutdown).await,
+                Ok(stream) => connection(stream, router, trust, shutdown).await,
                 Err(error) => log::info!("push connection from {address} refused: {error}"),
             }
         });
@@ -64,9 +69,14 @@ pub async fn serve(
     tasks.wait().await;
 }
 
-async fn connection(stream: tokio_rustls::server::TlsStream<TcpStream>, router: Router, shutdown: Shutdown) {
-    let peer = peer_name(stream.get_ref().1).unwrap_or_else(|| "?".to_owned());
-    let peer = Peer(peer.into());
+async fn connection(
+    stream: tokio_rustls::server::TlsStream<TcpStream>,
+    router: Router,
+    trust: watch::Receiver<Arc<Trust>>,
+    shutdown: Shutdown,
+) {
+    let peer = Peer::named(&peer_name(stream.get_ref().1).unwrap_or_else(|| "?".to_owned()));
+    let revoked = parting(peer.clone(), trust);
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer.clone());
@@ -82,7 +92,25 @@ async fn connection(stream: tokio_rustls::server::TlsStream<TcpStream>, router: 
         .max_concurrent_streams(MAX_STREAMS)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
-    if let Err(error) = drive!(builder.serve_connection(TokioIo::new(stream), service), shutdown) {
-        log::debug!("push connection: {error}");
+    let served = async {
+        if let Err(error) = drive!(builder.serve_connection(TokioIo::new(stream), service), shutdown) {
+            log::debug!("push connection: {error}");
+        }
+    };
+    tokio::select! {
+        () = served => {}
+        () = revoked => {}
     }
+}
+
+/// Until the box was revoked and had its time. A box that comes after it was revoked is told so at each request.
+async fn parting(peer: Peer, mut trust: watch::Receiver<Arc<Trust>>) {
+    let Some(id) = peer.box_id else { return std::future::pending().await };
+    let revoked = |trust: &Arc<Trust>| trust.revocations.revoked_boxes.contains(&id);
+    if trust.wait_for(revoked).await.is_err() {
+        // The process stops, and ends its connections in its own way.
+        return std::future::pending().await;
+    }
+    tokio::time::sleep(PARTING).await;
+    log::warn!(peer = &*peer.name; "push connection cut: the box was revoked");
 }

@@ -10,8 +10,11 @@
 
 mod authentication;
 mod bounds;
+mod broker;
+mod fleet;
 mod http;
 mod lifecycle;
 mod playlists;
+mod revocation;
 mod support;
 mod uploads;

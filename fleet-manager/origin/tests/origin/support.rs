@@ -78,9 +78,18 @@ impl Platform {
 
     /// `more` is TOML that is appended to the least configuration.
     pub async fn start_with(more: &str) -> Self {
+        Self::start_of(Ca::new("fleet"), more).await
+    }
+
+    /// An origin of the fleet whose authority is `ca`.
+    pub async fn start_of(ca: Ca, more: &str) -> Self {
+        Self::try_start_of(ca, more).await.unwrap()
+    }
+
+    /// The error is the one that an operator would read.
+    pub async fn try_start_of(ca: Ca, more: &str) -> Result<Self, String> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::tempdir().unwrap();
-        let ca = Ca::new("fleet");
         let minter = Minter::from_seed(&[7; 32]);
         let (certificate, key) = ca.server();
         let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
@@ -105,8 +114,9 @@ impl Platform {
         let config: Config = nodi_daemon::config::load(&dir.path().join("origin.toml")).unwrap();
         let clock = Manual::new(START_MS);
         let (stop, shutdown) = shutdown::manual();
-        let origin = Origin::start(config, Clock::Manual(Arc::clone(&clock)), &shutdown).unwrap();
-        Self {
+        let origin = Origin::start(config, Clock::Manual(Arc::clone(&clock)), &shutdown)
+            .map_err(|error| error.to_string())?;
+        Ok(Self {
             ca,
             minter,
             clock,
@@ -118,7 +128,7 @@ impl Platform {
             origin: Some(origin),
             dir,
             viewer: Client::builder().pool_max_idle_per_host(4).build().unwrap(),
-        }
+        })
     }
 
     pub fn file(&self, name: &str) -> std::path::PathBuf {
@@ -131,6 +141,11 @@ impl Platform {
 
     pub fn key_with(&self, channel: &str, version: u32, expires_at: Option<u64>) -> StreamKey {
         self.minter.mint(&Grant { channel: channel.parse().unwrap(), version, expires_at })
+    }
+
+    /// A box of this name with a certificate of the fleet.
+    pub fn client_of(&self, box_id: &str) -> Client {
+        client(&self.ca, Some(self.ca.issue(box_id, ExtendedKeyUsagePurpose::ClientAuth)))
     }
 
     /// A box with a certificate of the fleet.
