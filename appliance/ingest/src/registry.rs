@@ -1,6 +1,6 @@
 //! The live sessions: at most one per channel, and the newest one has it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -54,9 +54,29 @@ pub struct Entry {
     pub report: Option<Report>,
 }
 
+/// Sessions that are remembered after their end: more than end within the minutes for which the agent may be away.
+const REMEMBERED: usize = 256;
+
+/// One element of `GET /ended`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Ended {
+    pub channel: ChannelId,
+    pub session: SessionId,
+    /// As the encoder named itself.
+    pub encoder: String,
+    /// For people.
+    pub reason: String,
+    /// For programs: [`Ending::label`](crate::ending::Ending::label).
+    pub code: &'static str,
+    pub live_s: f64,
+    pub received_bytes: u64,
+}
+
 #[derive(Debug, Default)]
 pub struct Registry {
     sessions: Mutex<HashMap<ChannelId, Arc<Live>>>,
+    /// Oldest first.
+    ended: Mutex<VecDeque<Ended>>,
 }
 
 /// A session's place; given back on drop.
@@ -103,6 +123,21 @@ impl Registry {
                 live.mailbox.post(order);
             }
         }
+    }
+
+    /// Remembers how a session ended, for those who look now and then.
+    pub fn note_end(&self, ended: Ended) {
+        let mut all = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= REMEMBERED {
+            all.pop_front();
+        }
+        all.push_back(ended);
+    }
+
+    /// The sessions that ended last, oldest first.
+    #[must_use]
+    pub fn ended(&self) -> Vec<Ended> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// How all live sessions stand, by channel.

@@ -16,7 +16,7 @@ use crate::ending::Ending;
 use crate::handover::Handover;
 use crate::health::rate::Rate;
 use crate::inspector::Inspector;
-use crate::registry::{Identity, Registration, Report};
+use crate::registry::{Ended, Identity, Registration, Report};
 use crate::shared::Shared;
 use crate::wire::Wire;
 
@@ -56,6 +56,7 @@ pub(crate) async fn run(
             session.report();
             let ending = std::future::poll_fn(|cx| session.poll(cx)).await;
             session.report();
+            session.note_end(&ending);
             let Stream { handover, .. } = session.stream;
             // The channel is free before the worker has drained.
             drop(session.registration);
@@ -241,6 +242,20 @@ impl<'a> Session<'a> {
         }
         self.report();
         Ok(())
+    }
+
+    /// Before the session's place is given back: whoever misses it there finds it among the ended ones.
+    fn note_end(&self, ending: &Ending) {
+        let identity = self.registration.identity();
+        self.shared.registry.note_end(Ended {
+            channel: identity.channel.clone(),
+            session: identity.session,
+            encoder: self.stream.encoder().to_owned(),
+            reason: ending.to_string(),
+            code: ending.label(),
+            live_s: self.started.elapsed().as_secs_f64(),
+            received_bytes: self.wire.received - self.received_before,
+        });
     }
 
     /// A stream that was within the old limits and is not within the new ones ends.

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::mailbox::Order;
 use crate::metrics::Metrics;
-use crate::registry::{Entry, Registry};
+use crate::registry::{Ended, Entry, Registry};
 
 /// The uplink and the agent reach it through its group.
 const SOCKET_MODE: u32 = 0o660;
@@ -52,6 +52,7 @@ pub(crate) fn router(status: Status) -> Router {
     Router::new()
         .route("/sessions", get(sessions))
         .route("/sessions/{session}", delete(end))
+        .route("/ended", get(ended))
         .route("/settings", get(settings))
         .merge(metrics_router(status.clone()))
         .with_state(status)
@@ -64,6 +65,10 @@ pub(crate) fn metrics_router(status: Status) -> Router<Status> {
 
 async fn sessions(State(status): State<Status>) -> Json<Vec<Entry>> {
     Json(status.registry.entries())
+}
+
+async fn ended(State(status): State<Status>) -> Json<Vec<Ended>> {
+    Json(status.registry.ended())
 }
 
 async fn settings(State(status): State<Status>) -> Json<settings::State> {

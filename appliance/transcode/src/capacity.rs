@@ -110,6 +110,40 @@ impl Costs {
     }
 }
 
+/// What one machine carries, for those who send streamers to it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Capacity {
+    /// `jetson` or `software`.
+    pub backend: nodi_spool::Backend,
+    /// Sessions of 1080p at 30 fps with the whole ladder, all at once.
+    pub sessions: f64,
+}
+
+impl Capacity {
+    /// By the costs that were measured, at the fastest preset: more sessions would lose rungs.
+    #[must_use]
+    pub fn of_software(costs: &Costs, configured: &[crate::config::Rung], cores: f64) -> Self {
+        let (source, ladder) = usual_session(configured);
+        let each = costs.cores(source, &ladder, Preset::Ultrafast);
+        Self { backend: nodi_spool::Backend::Software, sessions: cores / each }
+    }
+
+    /// By the pixels that the encoder carries.
+    #[must_use]
+    pub fn of_hardware(pixels_per_s: u64, configured: &[crate::config::Rung]) -> Self {
+        let (source, ladder) = usual_session(configured);
+        let each: f64 = ladder.rungs.iter().map(|rung| rung.pixel_rate(source.frame_rate)).sum();
+        #[allow(clippy::cast_precision_loss, reason = "pixel rates stay far below 2^52")]
+        let sessions = pixels_per_s as f64 / each;
+        Self { backend: nodi_spool::Backend::Jetson, sessions }
+    }
+}
+
+fn usual_session(configured: &[crate::config::Rung]) -> (Picture, Ladder) {
+    let source = Picture::new(1920, 1080, (1, 1), FrameRate::new(30, 1));
+    (source, Ladder::for_source(source, configured, std::time::Duration::from_secs(2)))
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -146,6 +180,17 @@ mod tests {
         assert_eq!(choose(30, 0.5).1, ["720p", "360p"]);
         assert_eq!(choose(60, 0.6).2, ["1080p at 60 fps", "1080p", "720p at 60 fps", "720p"]);
         assert_eq!(choose(30, 0.01).1, ["360p"]);
+    }
+
+    #[test]
+    fn capacity_is_counted_in_whole_ladders() {
+        let ladder = config::default_ladder();
+        let nx = Capacity::of_hardware(config::Config::default().hardware_pixels_per_s, &ladder);
+        assert!((7.0..9.0).contains(&nx.sessions), "{nx:?}");
+        let small = Capacity::of_software(&COSTS, &ladder, 2.0);
+        assert!((2.0..4.0).contains(&small.sessions), "{small:?}");
+        let low = Capacity::of_software(&COSTS, &ladder[2..], 2.0);
+        assert!(low.sessions > 2.0 * small.sessions, "fewer rungs, more sessions: {low:?}");
     }
 
     #[test]

@@ -39,6 +39,9 @@ pub struct Config {
     pub cpu_budget: f64,
     /// Speed preset of the software encoder; `auto` chooses by calibration.
     pub preset: PresetChoice,
+    /// Pixels per second that the hardware encoder is sure to carry, all sessions together: what the box says about its
+    /// spare capacity goes by it. Default: twelve streams of 1080p30, which NVIDIA states for Jetson Orin NX.
+    pub hardware_pixels_per_s: u64,
     /// How long to wait for the codec headers of a track that was announced before going on without it, in
     /// milliseconds, 200 to 10000.
     pub start_wait_ms: u32,
@@ -108,6 +111,7 @@ impl Default for Config {
             pace: Pace::Auto,
             cpu_budget: 0.7,
             preset: PresetChoice::Auto,
+            hardware_pixels_per_s: 12 * 1920 * 1080 * 30,
             start_wait_ms: 3000,
             thumbnail_s: 5,
             min_free_bytes: nodi_spool::writer::MIN_FREE_BYTES,
@@ -170,6 +174,9 @@ impl Validate for Config {
         within("thumbnail_s", self.thumbnail_s, 0, 600)?;
         if self.part_ms > self.segment_ms / 2 {
             return Err(("part_ms", format!("{} is more than half a segment", self.part_ms)));
+        }
+        if self.hardware_pixels_per_s == 0 {
+            return Err(("hardware_pixels_per_s", "must not be 0".to_owned()));
         }
         if !(0.05..=1.0).contains(&self.cpu_budget) {
             return Err(("cpu_budget", format!("{} is not between 0.05 and 1", self.cpu_budget)));

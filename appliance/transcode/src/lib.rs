@@ -13,5 +13,6 @@ pub mod ladder;
 pub mod overload;
 pub mod pipeline;
 pub mod rate;
+pub mod selftest;
 pub mod timeline;
 pub mod worker;

@@ -175,3 +175,79 @@ fn a_burst_costs_pictures_and_no_rung() {
     assert_eq!(session.rung("180p").end, Some(EndReason::Eof));
     assert!(session.rung("180p").duration_s() > 0.0);
 }
+
+#[test]
+fn settings_count_from_the_start_of_a_session_and_bad_ones_are_named() {
+    let bench = Bench::new();
+    let at = |name: &str| bench.dir.path().join(name);
+    std::fs::write(at("transcode.toml"), "segment_ms = 2000\n").unwrap();
+    let check = |settings: &str| {
+        std::fs::write(at("settings.toml"), settings).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nodi-transcode"));
+        command.arg("--config").arg(at("transcode.toml")).arg("--settings").arg(at("settings.toml"));
+        let output = command.arg("--check").output().unwrap();
+        assert_eq!(output.stdout.len(), 0);
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let rung = |name: &str| format!("[[ladder]]\nname = \"{name}\"\nheight = 360\nbitrate = 800000\n");
+    assert_eq!(check(&rung("360p")), (Some(0), String::new()));
+    for (settings, reason) in [
+        (format!("{}{}", rung("360p"), rung("360p")), "ladder.name: 360p is taken"),
+        ("part_ms = 50".to_owned(), "part_ms: 50 is not between 200 and 1000"),
+        ("[[ladder]]\nname = \"360p\"\nheight = 360".to_owned(), "ladder[0]: missing field `bitrate`"),
+    ] {
+        let (code, said) = check(&settings);
+        assert_eq!(code, Some(78));
+        assert!(said.lines().count() == 1 && said.contains(reason), "{said}");
+    }
+
+    std::fs::write(at("transcode.toml"), bench.config_text(LADDER)).unwrap();
+    std::fs::write(at("settings.toml"), "[[ladder]]\nname = \"90p\"\nheight = 90\nbitrate = 200000\n")
+        .unwrap();
+    short(&bench, 2);
+    let status = Command::new(env!("CARGO_BIN_EXE_nodi-transcode"))
+        .arg("--config")
+        .arg(at("transcode.toml"))
+        .arg("--settings")
+        .arg(at("settings.toml"))
+        .stdin(std::fs::File::open(at("input.flv")).unwrap())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let session = bench.session();
+    let rungs: Vec<_> = session.status.rungs.iter().map(|rung| rung.name.to_string()).collect();
+    assert_eq!(rungs, ["90p"]);
+}
+
+#[test]
+fn a_self_test_tells_what_the_machine_does_and_leaves_nothing_behind() {
+    let bench = Bench::new();
+    let run = |config: &str, command: &str| {
+        Command::new(env!("CARGO_BIN_EXE_nodi-transcode"))
+            .arg("--config")
+            .arg(bench.config(config))
+            .arg(command)
+            .env("TMPDIR", bench.dir.path())
+            .output()
+            .unwrap()
+    };
+    let output = run(LADDER, "self-test");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &report["passed"]), (Some(0), &true.into()), "{report}");
+    assert_eq!(report["backend"], "software");
+    let names: Vec<_> = report["renditions"].as_array().unwrap().iter().map(|r| r["name"].clone()).collect();
+    assert_eq!(names, ["180p", "360p", "audio"]);
+    for rendition in &report["renditions"].as_array().unwrap()[..2] {
+        assert_eq!((&rendition["segments"], &rendition["starts_with_key_frames"]), (&4.into(), &true.into()));
+    }
+    let left: Vec<_> =
+        std::fs::read_dir(bench.dir.path()).unwrap().map(|item| item.unwrap().file_name()).collect();
+    assert_eq!(left, ["config.toml"], "neither a spool nor a temporary file");
+
+    let output = run("backend = \"jetson\"\n", "self-test");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(11), 0), "no such encoder here");
+
+    let output = run(&live_ladder(), "capacity");
+    let capacity: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(capacity["backend"] == "software" && capacity["sessions"].as_f64() > Some(0.1), "{capacity}");
+}

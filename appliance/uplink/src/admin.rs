@@ -1,27 +1,40 @@
-//! `/metrics` and `/healthz`, on the loopback interface or a Unix socket.
+//! `/sessions`, `/settings`, `/metrics` and `/healthz`, on the loopback interface or a Unix socket.
 
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
+use nodi_daemon::settings;
 use nodi_daemon::shutdown::Shutdown;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
 
 use crate::config::Listen;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
+use crate::status;
+use crate::watch::Catalogue;
+
+/// What is shown.
+pub(crate) struct Shown {
+    pub metrics: Metrics,
+    pub journal: Journal,
+    pub catalogue: Catalogue,
+    /// Names of all targets.
+    pub targets: Vec<String>,
+    pub settings: watch::Receiver<settings::State>,
+}
 
 struct Shared {
     registry: Registry,
-    metrics: Metrics,
-    journal: Journal,
+    shown: Shown,
 }
 
 /// A bound listener, so that the caller learns the port before anything is served.
@@ -50,14 +63,11 @@ pub(crate) async fn bind(listen: &Listen) -> io::Result<Bound> {
 ///
 /// # Errors
 /// When the listener fails.
-pub(crate) async fn serve(
-    bound: Bound,
-    metrics: Metrics,
-    journal: Journal,
-    shutdown: Shutdown,
-) -> io::Result<()> {
-    let shared = Arc::new(Shared { registry: metrics.registry(), metrics, journal });
+pub(crate) async fn serve(bound: Bound, shown: Shown, shutdown: Shutdown) -> io::Result<()> {
+    let shared = Arc::new(Shared { registry: shown.metrics.registry(), shown });
     let app = Router::new()
+        .route("/sessions", get(sessions))
+        .route("/settings", get(settings))
         .route("/metrics", get(show))
         .route("/healthz", get(|| async { "ok\n" }))
         .with_state(shared);
@@ -68,9 +78,18 @@ pub(crate) async fn serve(
     }
 }
 
+async fn sessions(State(shared): State<Arc<Shared>>) -> Json<status::Status> {
+    let Shown { catalogue, metrics, targets, .. } = &shared.shown;
+    Json(status::status(catalogue, metrics, targets))
+}
+
+async fn settings(State(shared): State<Arc<Shared>>) -> Json<settings::State> {
+    Json(shared.shown.settings.borrow().clone())
+}
+
 async fn show(State(shared): State<Arc<Shared>>) -> Response {
-    let failures = i64::try_from(shared.journal.failures()).unwrap_or(i64::MAX);
-    shared.metrics.journal_failures.set(failures);
+    let failures = i64::try_from(shared.shown.journal.failures()).unwrap_or(i64::MAX);
+    shared.shown.metrics.journal_failures.set(failures);
     let mut text = String::new();
     match encode(&mut text, &shared.registry) {
         Ok(()) => {

@@ -56,6 +56,17 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Of origins, buckets and directories.
+    #[must_use]
+    pub fn target_names(&self) -> Vec<String> {
+        let origins = self.origin.iter().map(|origin| &origin.name);
+        let buckets = self.bucket.iter().map(|bucket| &bucket.name);
+        let directories = self.directory.iter().map(|directory| &directory.name);
+        origins.chain(buckets).chain(directories).cloned().collect()
+    }
+}
+
 /// Bounds of the spool. What is pushed already goes first, oldest first; what is still written never goes.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -109,7 +120,8 @@ pub struct Origin {
     pub cert: Option<PathBuf>,
     /// PEM file with the box's private key.
     pub key: Option<PathBuf>,
-    /// How far back missed segments are still worth sending: the origin's window, in seconds.
+    /// How far back missed segments are still worth sending, in seconds, to an origin that does not say how long its
+    /// window is.
     #[serde(default = "default_origin_window_s")]
     pub window_s: u64,
     /// Rate of sending missed segments behind live, in bytes per second.

@@ -13,6 +13,8 @@ mod metrics;
 mod model;
 mod origin;
 mod pace;
+mod settings;
+mod status;
 mod store;
 mod supervisor;
 mod sweep;
@@ -21,8 +23,9 @@ mod watch;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use nodi_daemon::settings::Settings;
 use nodi_daemon::shutdown::Shutdown;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch as watched};
 
 pub use config::Config;
 
@@ -63,6 +66,7 @@ pub struct Uplink {
     watcher: Watcher,
     started: mpsc::Receiver<Arc<model::Session>>,
     released: mpsc::Sender<nodi_spool::layout::SessionKey>,
+    settings: Settings,
     shutdown: Shutdown,
 }
 
@@ -72,6 +76,14 @@ impl Uplink {
     /// # Errors
     /// When one of them cannot be opened, or a target is unusable.
     pub async fn open(config: Config, shutdown: Shutdown) -> Result<Self, Error> {
+        Self::open_with(config, Settings::none(), shutdown).await
+    }
+
+    /// [`open`](Self::open), with settings that go on to be followed; `config` is what they gave so far.
+    ///
+    /// # Errors
+    /// As with [`open`](Self::open).
+    pub async fn open_with(config: Config, settings: Settings, shutdown: Shutdown) -> Result<Self, Error> {
         let config = Arc::new(config);
         let metrics = Metrics::default();
         let mut stores = Vec::new();
@@ -102,7 +114,18 @@ impl Uplink {
             catalogue,
             shutdown: shutdown.clone(),
         };
-        Ok(Self { config, admin, journal, metrics, supervisor, watcher, started, released, shutdown })
+        Ok(Self {
+            config,
+            admin,
+            journal,
+            metrics,
+            supervisor,
+            watcher,
+            started,
+            released,
+            settings,
+            shutdown,
+        })
     }
 
     /// Where metrics are served, if on TCP.
@@ -119,17 +142,37 @@ impl Uplink {
     /// # Errors
     /// When the spool or the status listener fails.
     pub async fn run(self) -> Result<(), Error> {
-        let Self { config, admin, journal, metrics, supervisor, watcher, started, released, shutdown } = self;
+        let Self {
+            config,
+            admin,
+            journal,
+            metrics,
+            supervisor,
+            watcher,
+            started,
+            released,
+            settings,
+            shutdown,
+        } = self;
         let facts =
             Facts { catalogue: supervisor.catalogue.clone(), credentials: supervisor.credentials.clone() };
+        let (publish_state, settings_state) = watched::channel(settings.state().clone());
+        let settings = settings::follow(settings, publish_state, shutdown.clone());
+        let shown = admin::Shown {
+            metrics: metrics.clone(),
+            journal,
+            catalogue: supervisor.catalogue.clone(),
+            targets: config.target_names(),
+            settings: settings_state,
+        };
         let janitor = sweep::run(config, facts, metrics.janitor.clone(), shutdown.clone());
-        let admin = admin::serve(admin, metrics, journal, shutdown);
+        let admin = admin::serve(admin, shown, shutdown);
         tokio::try_join!(
             async { watcher.run().await.map_err(Error::Spool) },
             supervisor.run(started, released),
             async { admin.await.map_err(Error::Listen) },
             async {
-                janitor.await;
+                tokio::join!(janitor, settings);
                 Ok(())
             },
         )?;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
-use nodi_daemon::{config, exit, logging, shutdown, systemd};
+use nodi_daemon::settings::{self, Settings};
+use nodi_daemon::{exit, logging, shutdown, systemd};
 use nodi_uplink::{Config, Uplink};
 
 #[derive(Parser)]
@@ -15,12 +16,23 @@ struct Arguments {
     /// Configuration file.
     #[arg(long, default_value = "/etc/nodi/uplink.toml")]
     config: PathBuf,
+    /// Settings laid over it (TOML), looked at twice a second; the file may be missing.
+    #[arg(long, value_name = "PATH")]
+    settings: Option<PathBuf>,
+    /// Checks both files and ends: nothing is said of good ones, one line of bad ones.
+    #[arg(long)]
+    check: bool,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let config: Config = match config::load(&arguments.config) {
-        Ok(config) => config,
+    if arguments.check {
+        let checked = settings::check::<Config>(&arguments.config, arguments.settings.as_deref());
+        return ExitCode::from(settings::report_check(checked));
+    }
+    let opened = Settings::open::<Config>(&arguments.config, arguments.settings.as_deref());
+    let (settings, config) = match opened {
+        Ok(opened) => opened,
         Err(error) => {
             logging::init("nodi-uplink", log::LevelFilter::Info);
             log::error!("{error}");
@@ -28,7 +40,10 @@ fn main() -> ExitCode {
         }
     };
     logging::init("nodi-uplink", config.log_level);
-    match run(config) {
+    if let Some(error) = &settings.state().error {
+        log::error!(error:%; "the settings are unusable; the configuration counts alone");
+    }
+    match run(config, settings) {
         Ok(()) => ExitCode::from(exit::OK),
         Err(error) => {
             log::error!("{error:#}");
@@ -38,11 +53,11 @@ fn main() -> ExitCode {
 }
 
 #[tokio::main]
-async fn run(config: Config) -> anyhow::Result<()> {
+async fn run(config: Config, settings: Settings) -> anyhow::Result<()> {
     // A second installation only says that there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let shutdown = shutdown::on_signals(Duration::from_secs(config.shutdown_s)).context("signals")?;
-    let uplink = Uplink::open(config, shutdown).await?;
+    let uplink = Uplink::open_with(config, settings, shutdown).await?;
     systemd::ready();
     if let Some(address) = uplink.metrics_address() {
         log::info!(address:%; "metrics");

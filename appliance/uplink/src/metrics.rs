@@ -1,6 +1,7 @@
 //! What the uplink counts, as Prometheus sees it.
 
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use nodi_protocol::ChannelId;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -103,6 +104,23 @@ impl Metrics {
             backlog: self.backlog.get_or_create_owned(&label),
             connected: self.connected.get_or_create_owned(&label),
         }
+    }
+
+    /// Lag and connection of a channel at a target, if it is being sent there.
+    #[must_use]
+    pub(crate) fn standing(&self, target: &str, channel: &ChannelId) -> Option<(Duration, bool)> {
+        let label = TargetChannel { target: target.to_owned(), channel: channel.to_string() };
+        let lag = self.lag.get(&label)?.get();
+        let connected = self.connected.get(&label)?.get() == 1;
+        Some((Duration::try_from_secs_f64(lag).unwrap_or_default(), connected))
+    }
+
+    /// Media bytes handed to these targets so far.
+    #[must_use]
+    pub(crate) fn sent_bytes(&self, targets: &[String]) -> u64 {
+        let sent =
+            |target: &String| self.bytes.get(&Target { target: target.clone() }).map(|bytes| bytes.get());
+        targets.iter().filter_map(sent).sum()
     }
 
     /// The channel is no longer live at the target: nobody should be paged for its last lag.

@@ -210,6 +210,23 @@ struct Through {
     single: BTreeSet<u64>,
 }
 
+impl Through {
+    fn has(&self, seq: u64) -> bool {
+        seq < self.before || self.single.contains(&seq)
+    }
+}
+
+/// How far a target is behind the spool, by what it settled. Counts whole segments: while it takes what it is
+/// sent, the target's own gauges know better.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub target: String,
+    /// Finished segments that it lacks and still wants.
+    pub backlog: u64,
+    /// From the end of the newest segment that it settled to the end of the spool, of its worst rendition.
+    pub behind_ns: u64,
+}
+
 /// One session in the spool.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -376,17 +393,39 @@ impl Session {
         lock(&self.settled).values().all(|target| target.all)
     }
 
+    /// The targets that are not done with the session.
+    #[must_use]
+    pub(crate) fn standings(&self) -> Vec<Standing> {
+        let feeds = self.feeds();
+        let settled = lock(&self.settled);
+        let standing = |(target, settled): (&String, &Settled)| {
+            let mut standing = Standing { target: target.clone(), backlog: 0, behind_ns: 0 };
+            for feed in &feeds {
+                let through = settled.renditions.get(&feed.name);
+                let has = |seq: u64| through.is_some_and(|through| through.has(seq));
+                feed.read(|index| {
+                    let wanted = |(seq, segment): &(&u64, &Segment)| {
+                        segment.finished.is_some() && !segment.is_void() && !has(**seq)
+                    };
+                    standing.backlog += index.segments.iter().filter(wanted).count() as u64;
+                    let newest = index.segments.iter().rev().find(|(seq, _)| has(**seq));
+                    let oldest = || index.segments.values().next().map(|segment| segment.start_ns);
+                    let reached = newest.map(|(_, segment)| segment.end_ns()).or_else(oldest).unwrap_or(0);
+                    standing.behind_ns = standing.behind_ns.max(index.end_ns().saturating_sub(reached));
+                });
+            }
+            standing
+        };
+        settled.iter().filter(|(_, settled)| !settled.all).map(standing).collect()
+    }
+
     /// Whether every target that wants the session is done with this segment of it.
     #[must_use]
     pub(crate) fn is_settled(&self, rendition: &RenditionName, seq: u64) -> bool {
         let settled = lock(&self.settled);
         !settled.is_empty()
             && settled.values().all(|target| {
-                target.all
-                    || target
-                        .renditions
-                        .get(rendition)
-                        .is_some_and(|through| seq < through.before || through.single.contains(&seq))
+                target.all || target.renditions.get(rendition).is_some_and(|through| through.has(seq))
             })
     }
 }

@@ -56,6 +56,18 @@ impl Catalogue {
         self.with(|all| all.keys().copied().collect())
     }
 
+    /// Sessions that some target still wants something of.
+    #[must_use]
+    pub(crate) fn all_running(&self) -> Vec<Arc<Session>> {
+        self.with(|all| {
+            let running = |known: &Known| match known {
+                Known::Running(session) => Some(session.clone()),
+                Known::Done => None,
+            };
+            all.values().filter_map(running).collect()
+        })
+    }
+
     /// All targets are done with the session.
     pub(crate) fn done(&self, id: SessionId) {
         self.with(|all| {

@@ -106,6 +106,10 @@ fn a_suspended_channel_ends_and_is_refused_by_name() {
     other.second(0, 100);
     assert_eq!(server.sessions().len(), 1);
     assert_eq!(server.metric("nodi_ingest_endings_total{reason=\"suspended\"}"), 1.0);
+    let ended: serde_json::Value = serde_json::from_str(&server.http("GET", "/ended").1).unwrap();
+    assert_eq!((&ended[0]["channel"], &ended[0]["code"]), (&"nodi".into(), &"suspended".into()), "{ended}");
+    assert!(ended[0]["reason"].as_str().unwrap().contains("suspended") && ended[0]["received_bytes"] != 0);
+    assert_eq!(ended.as_array().unwrap().len(), 1);
     write_revocations(server.directory.path(), &serde_json::json!({"schema": 1, "min_versions": {}}));
     eventually("the channel to be taken again", || {
         Client::connect(server.rtmp).publish(key("nodi").reveal()).then_some(())

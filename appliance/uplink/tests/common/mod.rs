@@ -96,19 +96,39 @@ impl Appliance {
     pub fn spawn(&self, more: &str) -> Process {
         let path = self.path("uplink.toml");
         std::fs::write(&path, self.config(more)).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_nodi-uplink"))
-            .arg("--config")
-            .arg(&path)
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
+        let child = self.command().stdin(Stdio::null()).spawn().unwrap();
         Process(child)
     }
 
-    /// One GET over the status socket.
+    /// The command line of the uplink that [`spawn`](Self::spawn) starts.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nodi-uplink"));
+        command.arg("--config").arg(self.path("uplink.toml"));
+        command.arg("--settings").arg(self.path("settings.toml"));
+        command
+    }
+
     pub async fn metrics(&self) -> String {
+        self.get("/metrics").await.unwrap()
+    }
+
+    /// One GET over the status socket; nothing while nobody listens there.
+    pub async fn get(&self, path: &str) -> Option<String> {
         let client = reqwest::Client::builder().unix_socket(self.path("uplink.sock")).build().unwrap();
-        client.get("http://uplink/metrics").send().await.unwrap().text().await.unwrap()
+        client.get(format!("http://uplink{path}")).send().await.ok()?.text().await.ok()
+    }
+
+    /// The answer to a GET as JSON, once `accept` likes it.
+    pub async fn json(&self, path: &str, accept: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        let start = Instant::now();
+        loop {
+            let found = self.get(path).await.and_then(|text| serde_json::from_str(&text).ok());
+            if let Some(found) = found.as_ref().filter(|value| accept(value)) {
+                return found.clone();
+            }
+            assert!(start.elapsed() < DEADLINE, "{path} is still {found:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }
 
