@@ -64,6 +64,8 @@ export function named(warning: Warning): Named {
 export function sentence(text: string): string {
   const trimmed = text.trim();
   if (trimmed === '') return '';
-  const capital = trimmed.charAt(0).toUpperCase() + trimmed.slice(1);
+  // A name such as `tj-thermal` is spelled as it is.
+  const name = /^\S*[-_/\d]/.test(trimmed);
+  const capital = name ? trimmed : trimmed.charAt(0).toUpperCase() + trimmed.slice(1);
   return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
 }

@@ -111,6 +111,7 @@ describe('words', () => {
   it('makes a sentence of a log line', () => {
     expect(sentence('lower the bitrate')).toBe('Lower the bitrate.');
     expect(sentence('Why?')).toBe('Why?');
+    expect(sentence('tj-thermal is at 92 °C')).toBe('tj-thermal is at 92 °C.');
     expect(sentence('  ')).toBe('');
   });
 

@@ -13,8 +13,8 @@ export function dayStart(day: string): number | null {
   return local(day)?.getTime() ?? null;
 }
 
-/** The last millisecond of it: a day of a change of the clocks is not 24 hours long. */
+/** When the next one begins: a day of a change of the clocks is not 24 hours long. */
 export function dayEnd(day: string): number | null {
   const at = local(day);
-  return at === null ? null : new Date(at.getFullYear(), at.getMonth(), at.getDate() + 1).getTime() - 1;
+  return at === null ? null : new Date(at.getFullYear(), at.getMonth(), at.getDate() + 1).getTime();
 }
