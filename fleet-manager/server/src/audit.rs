@@ -2,11 +2,19 @@
 
 use std::net::IpAddr;
 
+use axum::extract::State;
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::routes;
 
 use crate::db::Tx;
 use crate::error::Error;
+use crate::http::access::Api;
+use crate::http::extract::{Json, Query};
+use crate::http::list::{Page, Paging, Select};
+use crate::state::App;
 
 /// Longest document kept of a target, before or after, in bytes; a longer one is replaced by a note. Settings with
 /// everything set are below 8 KiB.
@@ -21,7 +29,7 @@ pub struct Actor {
     pub address: Option<IpAddr>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ActorKind {
     /// In the dashboard.
@@ -99,6 +107,96 @@ fn document(value: Option<&impl Serialize>) -> Result<Option<String>, Error> {
 
 /// What it serves below `/api/v1`.
 #[must_use]
-pub fn routes() -> crate::http::access::Api {
-    crate::http::access::Api::new("audit")
+pub fn routes() -> Api {
+    Api::new("audit").administrator(routes!(list))
+}
+
+/// One change.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuditEntry {
+    pub id: i64,
+    pub at_ms: i64,
+    pub actor: ActorView,
+    /// The client's.
+    pub address: Option<String>,
+    /// Such as `channel.suspend`.
+    pub action: String,
+    /// Such as `channel/nodi`.
+    pub target: String,
+    /// What it was.
+    #[schema(value_type = Option<Value>)]
+    pub before: Option<Value>,
+    /// What it is since.
+    #[schema(value_type = Option<Value>)]
+    pub after: Option<Value>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ActorView {
+    pub kind: String,
+    pub id: Option<String>,
+    pub name: String,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// Part of the name.
+    #[param(max_length = 100)]
+    actor: Option<String>,
+    /// Part of it, such as `channel.`.
+    #[param(max_length = 100)]
+    action: Option<String>,
+    /// Part of the target.
+    #[param(max_length = 100)]
+    target: Option<String>,
+    from_ms: Option<i64>,
+    /// Not included.
+    to_ms: Option<i64>,
+}
+
+/// The audit log
+#[utoipa::path(get, path = "/audit", params(Paging, Filter), responses((status = 200, description = "One page.", body = Page<AuditEntry>)))]
+async fn list(
+    State(app): State<App>,
+    Query(paging): Query<Paging>,
+    Query(filter): Query<Filter>,
+) -> Result<Json<Page<AuditEntry>>, Error> {
+    let columns = "id, at_ms, actor_kind, actor_id, actor_name, address, action, target, before, after";
+    let page = app
+        .db
+        .read(move |connection| {
+            Select::new(columns, "audit")
+                // instr() and not LIKE: text from outside is no pattern.
+                .only("instr(lower(actor_name), lower(?)) > 0", filter.actor)
+                .only("instr(action, ?) > 0", filter.action)
+                .only("instr(target, ?) > 0", filter.target)
+                .only("at_ms >= ?", filter.from_ms)
+                .only("at_ms < ?", filter.to_ms)
+                .search(&paging, &["actor_name", "action", "target"])?
+                .page(
+                    connection,
+                    &paging,
+                    &[("at_ms", "id"), ("actor", "actor_name"), ("action", "action"), ("target", "target")],
+                    "-at_ms",
+                    "id",
+                    read,
+                )
+        })
+        .await?;
+    Ok(Json(page))
+}
+
+fn read(row: &rusqlite::Row<'_>) -> Result<AuditEntry, Error> {
+    let parse = |text: Option<String>| text.map(|text| serde_json::from_str(&text)).transpose();
+    Ok(AuditEntry {
+        id: row.get(0)?,
+        at_ms: row.get(1)?,
+        actor: ActorView { kind: row.get(2)?, id: row.get(3)?, name: row.get(4)? },
+        address: row.get(5)?,
+        action: row.get(6)?,
+        target: row.get(7)?,
+        before: parse(row.get(8)?)?,
+        after: parse(row.get(9)?)?,
+    })
 }

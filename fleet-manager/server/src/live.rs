@@ -100,19 +100,17 @@ struct Ring {
 pub enum News {
     Changes(Vec<Change>),
     /// Some are gone: fetch everything again, then go on from here.
-    Reset { from: u64 },
+    Reset {
+        from: u64,
+    },
 }
 
 impl Hub {
     /// `run` names this process; no two may share one.
     #[must_use]
     pub fn new(run: String) -> Self {
-        let inner = Inner {
-            run,
-            ring: Mutex::default(),
-            newest: watch::channel(0).0,
-            telemetry: Mutex::default(),
-        };
+        let inner =
+            Inner { run, ring: Mutex::default(), newest: watch::channel(0).0, telemetry: Mutex::default() };
         Self { inner: Arc::new(inner) }
     }
 

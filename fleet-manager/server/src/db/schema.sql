@@ -23,20 +23,25 @@ CREATE TABLE person (
     password TEXT NOT NULL,
     created_ms INTEGER NOT NULL,
     password_changed_ms INTEGER NOT NULL,
+    -- Not null: neither they nor their tokens are let in.
+    disabled_ms INTEGER,
     last_login_ms INTEGER
 ) STRICT;
 
 -- A browser that is logged in.
 CREATE TABLE login (
+    id TEXT PRIMARY KEY,
     -- SHA-256 of the cookie.
-    digest BLOB PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE,
     person_id TEXT NOT NULL REFERENCES person (id) ON DELETE CASCADE,
     -- Sent back by the page with everything that changes something.
     csrf TEXT NOT NULL,
     created_ms INTEGER NOT NULL,
     -- Written at most once a minute.
     seen_ms INTEGER NOT NULL,
-    address TEXT NOT NULL
+    address TEXT NOT NULL,
+    -- As the browser names itself.
+    user_agent TEXT
 ) STRICT;
 CREATE INDEX login_person ON login (person_id, created_ms);
 

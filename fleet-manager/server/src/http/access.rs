@@ -188,7 +188,9 @@ fn refusal(access: Access, identity: &Identity) -> Error {
         Access::Role(role) if identity.role >= role => {
             format!("this token's scope is too small; it takes one for {}s", role.name())
         }
-        Access::Role(role) => format!("this takes the role {}, yours is {}", role.name(), identity.role.name()),
+        Access::Role(role) => {
+            format!("this takes the role {}, yours is {}", role.name(), identity.role.name())
+        }
         Access::Person | Access::Public => "this token's scope is too small".to_owned(),
     })
 }

@@ -168,9 +168,8 @@ impl Follower {
                     };
                     if may {
                         let id = self.app.live.event_id(change.seq);
-                        self.pending.push_back(
-                            Event::default().event(change.kind.name()).id(id).data(&*change.json),
-                        );
+                        self.pending
+                            .push_back(Event::default().event(change.kind.name()).id(id).data(&*change.json));
                     }
                 }
             }

@@ -74,8 +74,7 @@ impl Identity {
     /// Whether the person may steer a channel of this owner: its keys and its stream.
     #[must_use]
     pub fn may_steer(&self, owner: Option<&str>) -> bool {
-        self.scope_allows(false)
-            && (self.role >= Role::Operator || owner == Some(self.person_id.as_str()))
+        self.scope_allows(false) && (self.role >= Role::Operator || owner == Some(self.person_id.as_str()))
     }
 
     /// `Some(person)` when only channels of this person may be shown.

@@ -73,9 +73,10 @@ impl Paging {
         let (name, descending) = split(self.sort.as_deref().unwrap_or(default));
         match fields.iter().copied().find(|field| *field == name) {
             Some(field) => Ok(Order { field, descending }),
-            None => {
-                Err(Error::Malformed(format!("query: sort: this list can be sorted by {}", fields.join(", "))))
-            }
+            None => Err(Error::Malformed(format!(
+                "query: sort: this list can be sorted by {}",
+                fields.join(", ")
+            ))),
         }
     }
 
@@ -223,14 +224,15 @@ mod tests {
             "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, kind TEXT);
              INSERT INTO t VALUES (1, 'Ab', 'x'), (2, 'b', 'x'), (3, 'a%', 'y'), (4, 'c_d', 'x'), (5, 'b', 'x');",
         )?;
-        let page = Select::new("name", "t").only("kind = ?", Some("x".to_owned())).search(paging, &["name"])?.page(
-            &connection,
-            paging,
-            &[("name", "name COLLATE NOCASE"), ("id", "id")],
-            "name",
-            "id",
-            |row| Ok(row.get(0)?),
-        )?;
+        let page =
+            Select::new("name", "t").only("kind = ?", Some("x".to_owned())).search(paging, &["name"])?.page(
+                &connection,
+                paging,
+                &[("name", "name COLLATE NOCASE"), ("id", "id")],
+                "name",
+                "id",
+                |row| Ok(row.get(0)?),
+            )?;
         Ok((page.items, page.total))
     }
 

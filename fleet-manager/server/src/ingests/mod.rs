@@ -31,3 +31,11 @@ pub fn routes() -> Api {
 
 /// Starts its background tasks.
 pub fn start(_app: &App, _tasks: &mut Tasks) {}
+
+/// Where this client publishes to, the best first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn urls(_app: &App, _client: crate::http::client::Client) -> Result<Vec<String>, Error> {
+    Ok(Vec::new())
+}

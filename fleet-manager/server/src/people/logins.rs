@@ -25,6 +25,7 @@ struct Row {
 
 /// A new login: what the browser keeps.
 pub(super) struct New {
+    pub(super) id: String,
     pub(super) cookie: String,
     pub(super) csrf: String,
     pub(super) digest: [u8; 32],
@@ -64,7 +65,8 @@ pub async fn identify(app: &App, cookie: &str, client: Client) -> Result<(Identi
 fn find(connection: &Connection, digest: &[u8; 32]) -> Result<Option<Row>, Error> {
     let mut statement = connection.prepare_cached(
         "SELECT login.csrf, login.created_ms, login.seen_ms, person.id, person.name, person.role
-         FROM login JOIN person ON person.id = login.person_id WHERE login.digest = ?1",
+         FROM login JOIN person ON person.id = login.person_id
+         WHERE login.digest = ?1 AND person.disabled_ms IS NULL",
     )?;
     let row = statement
         .query_row([digest], |row| {
@@ -91,10 +93,16 @@ pub(super) async fn facts(app: &App, digest: [u8; 32]) -> Result<(String, i64), 
     Ok((row.csrf, ends_ms(app, row.created_ms, row.seen_ms)))
 }
 
-pub(super) fn new() -> Result<New, Error> {
+/// Where a login comes from.
+pub(super) struct From {
+    pub(super) client: Client,
+    pub(super) user_agent: Option<String>,
+}
+
+pub(super) fn new(now_ms: i64) -> Result<New, Error> {
     let cookie = ids::secret("")?;
     let digest = ids::digest(&cookie);
-    Ok(New { cookie, csrf: ids::secret("")?, digest })
+    Ok(New { id: ids::ulid(now_ms)?, cookie, csrf: ids::secret("")?, digest })
 }
 
 /// Stores a new login; the person's oldest go when there are more than `most`.
@@ -103,16 +111,25 @@ pub(super) fn insert(
     new: &New,
     person_id: &str,
     now_ms: i64,
-    client: Client,
+    from: &From,
     most: u32,
 ) -> Result<(), Error> {
     tx.prepare_cached(
-        "INSERT INTO login (digest, person_id, csrf, created_ms, seen_ms, address) VALUES (?1, ?2, ?3, ?4, ?4, ?5)",
+        "INSERT INTO login (id, digest, person_id, csrf, created_ms, seen_ms, address, user_agent)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7)",
     )?
-    .execute(params![new.digest, person_id, new.csrf, now_ms, client.address.to_string()])?;
+    .execute(params![
+        new.id,
+        new.digest,
+        person_id,
+        new.csrf,
+        now_ms,
+        from.client.address.to_string(),
+        from.user_agent
+    ])?;
     tx.prepare_cached(
-        "DELETE FROM login WHERE person_id = ?1 AND digest NOT IN
-         (SELECT digest FROM login WHERE person_id = ?1 ORDER BY created_ms DESC, rowid DESC LIMIT ?2)",
+        "DELETE FROM login WHERE person_id = ?1 AND id NOT IN
+         (SELECT id FROM login WHERE person_id = ?1 ORDER BY created_ms DESC, id DESC LIMIT ?2)",
     )?
     .execute(params![person_id, most])?;
     Ok(())
@@ -134,7 +151,8 @@ pub(super) fn end(tx: &Tx<'_>, digest: [u8; 32]) -> Result<(), Error> {
 pub(super) fn prune(tx: &Tx<'_>, app: &App) -> Result<(), Error> {
     let now = app.now_ms();
     let config = &app.config.people;
-    let before = |s: u64| now.saturating_sub(i64::try_from(s).unwrap_or(i64::MAX / 1_000).saturating_mul(1_000));
+    let before =
+        |s: u64| now.saturating_sub(i64::try_from(s).unwrap_or(i64::MAX / 1_000).saturating_mul(1_000));
     tx.execute(
         "DELETE FROM login WHERE seen_ms <= ?1 OR created_ms <= ?2",
         params![before(config.idle_s), before(config.longest_s)],
@@ -162,7 +180,9 @@ impl Identity {
                 )?,
             };
             let role: Option<String> = connection
-                .query_row("SELECT role FROM person WHERE id = ?1", [&id], |row| row.get(0))
+                .query_row("SELECT role FROM person WHERE id = ?1 AND disabled_ms IS NULL", [&id], |row| {
+                    row.get(0)
+                })
                 .optional()?;
             Ok(role.filter(|_| alive))
         });

@@ -1,23 +1,37 @@
 //! People: who they are, what they may do, how they log in, and the tokens of their programs.
 
+mod login_routes;
 pub mod logins;
 pub mod password;
-mod rows;
+mod person_routes;
 mod routes;
+mod rows;
 mod slowdown;
+mod token_routes;
 pub mod tokens;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use crate::error::Error;
+use crate::state::App;
+use crate::tasks::Tasks;
+pub use login_routes::first_administrator;
 pub use routes::routes;
+pub use rows::PersonView;
+pub use token_routes::TokenView;
+
+/// How often expired logins and tokens are deleted.
+const PRUNE: Duration = Duration::from_secs(3_600);
 
 /// What somebody may do. Each role may do what those before it may; a streamer is a viewer of nothing but their own
 /// channels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     Streamer,
@@ -48,7 +62,9 @@ impl Role {
 }
 
 /// What a token may do of what its person may. Each includes those before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     Read,
@@ -120,7 +136,10 @@ impl Config {
     /// The key and what is wrong with it.
     pub fn validate(&self) -> Result<(), (&'static str, String)> {
         if self.idle_s == 0 || self.longest_s < self.idle_s {
-            return Err(("people.longest_s", "must not be less than people.idle_s, and neither 0".to_owned()));
+            return Err((
+                "people.longest_s",
+                "must not be less than people.idle_s, and neither 0".to_owned(),
+            ));
         }
         if self.password_min < 8 {
             return Err(("people.password_min", "must not be less than 8".to_owned()));
@@ -150,4 +169,18 @@ impl State {
             followers: Arc::new(Semaphore::new(config.http.max_followers.min(Semaphore::MAX_PERMITS))),
         })
     }
+}
+
+/// Starts its background tasks.
+pub fn start(app: &App, tasks: &mut Tasks) {
+    let app = app.clone();
+    tasks.spawn("logins", async move {
+        loop {
+            let pruning = app.clone();
+            if let Err(error) = app.db.write(move |tx| logins::prune(tx, &pruning)).await {
+                log::warn!("expired logins stay: {error}");
+            }
+            app.clock.sleep(PRUNE).await;
+        }
+    });
 }

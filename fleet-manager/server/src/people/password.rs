@@ -73,7 +73,8 @@ impl Hasher {
         &self,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let busy = || Error::TooMany { reason: "too many log-ins at the moment".to_owned(), retry_after_s: 2 };
+        let busy =
+            || Error::TooMany { reason: "too many log-ins at the moment".to_owned(), retry_after_s: 2 };
         let _place = self.queue.try_acquire().map_err(|_| busy())?;
         let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(|_| busy())?;
         let work = tokio::task::spawn_blocking(move || {

@@ -44,7 +44,8 @@ pub async fn identify(app: &App, token: &str, client: Client) -> Result<Identity
         let id = row.id.clone();
         app.db
             .write(move |tx| {
-                tx.prepare_cached("UPDATE token SET used_ms = ?2 WHERE id = ?1")?.execute(params![id, now_ms])?;
+                tx.prepare_cached("UPDATE token SET used_ms = ?2 WHERE id = ?1")?
+                    .execute(params![id, now_ms])?;
                 Ok(())
             })
             .await?;
@@ -61,7 +62,8 @@ pub async fn identify(app: &App, token: &str, client: Client) -> Result<Identity
 fn find(connection: &Connection, digest: &[u8; 32]) -> Result<Option<Row>, Error> {
     let mut statement = connection.prepare_cached(
         "SELECT token.id, token.name, token.scope, token.expires_ms, token.used_ms, person.id, person.name, person.role
-         FROM token JOIN person ON person.id = token.person_id WHERE token.digest = ?1",
+         FROM token JOIN person ON person.id = token.person_id
+         WHERE token.digest = ?1 AND person.disabled_ms IS NULL",
     )?;
     let row = statement
         .query_row([digest], |row| {

@@ -31,3 +31,13 @@ pub fn routes() -> Api {
 
 /// Starts its background tasks.
 pub fn start(_app: &App, _tasks: &mut Tasks) {}
+
+/// A live session as the API shows it: what its box says, and what the fleet knows beside that.
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
+pub struct SessionView {}
+
+/// The live session of a channel, if there is one.
+#[must_use]
+pub fn live_on(_app: &App, _channel: &nodi_protocol::ChannelId) -> Option<SessionView> {
+    None
+}
