@@ -25,12 +25,13 @@ export interface Ended {
 
 export interface ClaimCode {
   readonly id: string;
-  readonly note: string | null;
+  readonly note: string;
   readonly created_ms: number;
-  readonly created_by: string | null;
-  readonly expires_at_ms: number | null;
+  readonly created_by: string;
+  readonly expires_ms: number;
+  /** Boxes that may come in with it, and those that did. */
   readonly uses: number;
-  readonly uses_left: number;
+  readonly used: number;
 }
 
 export interface MadeClaimCode extends ClaimCode {
@@ -64,7 +65,9 @@ export type Scope = 'read' | 'operate' | 'administer';
 export interface TokenView {
   readonly id: string;
   readonly name: string;
-  readonly person?: string | null;
+  /** Name of whose it is. */
+  readonly person: string;
+  /** All that it has; each includes those before it. */
   readonly scopes: readonly Scope[];
   readonly created_ms: number;
   readonly expires_at_ms: number | null;

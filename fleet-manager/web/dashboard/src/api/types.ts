@@ -319,7 +319,6 @@ export interface KeyView {
   readonly created_ms: number;
   readonly expires_at_ms: number | null;
   readonly revoked_ms: number | null;
-  readonly last_used_ms: number | null;
   readonly created_by: string | null;
 }
 
@@ -358,7 +357,10 @@ export interface EnrolmentView {
   readonly box_id: string;
   readonly code: string;
   readonly hardware: Hardware | null;
+  readonly version: string;
   readonly address: string | null;
+  /** A person turned it away; approving it still lets it in. */
+  readonly rejected: boolean;
   readonly first_seen_ms: number;
   readonly last_seen_ms: number;
 }

@@ -44,6 +44,7 @@ const WHOLE: Readonly<Record<string, string>> = {
   'person.login_failed': 'failed to log in',
   'person.logout': 'logged out',
   logout: 'logged out',
+  'login.end': 'logged out another browser',
 };
 
 const THINGS: Readonly<Record<string, string>> = {
