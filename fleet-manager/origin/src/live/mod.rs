@@ -108,11 +108,15 @@ impl Live {
             }
             Target::Status { channel } => (Kind::Status, self.status(channel)),
             Target::Thumbnail { channel } => {
-                let jpeg = self.registry.get(channel).and_then(|channel| channel.thumbnail());
-                let answer = jpeg.map_or_else(Answer::not_found, |jpeg| {
-                    let jpeg_type = HeaderValue::from_static("image/jpeg");
-                    Answer::whole(jpeg_type, Caching::Short, Body::Bytes(jpeg))
-                });
+                let answer = match self.registry.get(channel).map(|channel| channel.thumbnail()) {
+                    Some(Some(jpeg)) => {
+                        let jpeg_type = HeaderValue::from_static("image/jpeg");
+                        Answer::whole(jpeg_type, Caching::Short, Body::Bytes(jpeg))
+                    }
+                    // Soon there is one: a page that asks with its first picture has made no mistake.
+                    Some(None) => Answer::empty(StatusCode::NO_CONTENT),
+                    None => Answer::not_found(),
+                };
                 (Kind::Thumbnail, answer)
             }
             Target::Health => (Kind::Other, Answer::text(StatusCode::OK, "ok\n")),
