@@ -39,6 +39,19 @@ pub struct Context {
     pub identity: identity::Files,
 }
 
+/// Puts the other side together. The process's own is [`crate::Host`].
+pub trait Assemble {
+    /// What kind of box this is; asked before it is enrolled.
+    fn hardware(&self) -> Hardware;
+
+    /// # Errors
+    /// When the box cannot be what it is configured to be; the agent then ends.
+    fn parts(self, context: &Context) -> impl Future<Output = Result<Parts, BoxError>>;
+}
+
+/// Any error.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// What the other side gives to the core.
 pub struct Parts {
     pub actions: Arc<dyn Actions>,
@@ -136,6 +149,13 @@ pub trait Settings: Send + Sync {
 
     /// Takes a desired state, or refuses it; either way `reported` says so afterwards. One call at a time.
     fn apply(&self, desired: Desired) -> Doing<'_, ()>;
+
+    /// A desired state came that this build cannot read, such as one with a setting that it does not know. `reported` says
+    /// so afterwards, and what is in force stays.
+    fn refuse(&self, version: u64, epoch: String, reason: String) -> Doing<'_, ()> {
+        log::error!(version, epoch; "desired state is not readable: {reason}");
+        Box::pin(std::future::ready(()))
+    }
 
     /// Puts the document where the processes of the box read it. One call at a time.
     fn revoke(&self, revocations: Revocations) -> Doing<'_, ()>;

@@ -188,6 +188,21 @@ impl Store {
         .await
     }
 
+    /// A withdrawn command gets a status, since it is on the broker again.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn rule(&self, id: CommandId, status: Status) -> Result<(), Error> {
+        self.ask(move |db| {
+            db.prepare_cached(
+                "UPDATE command SET phase = 'over', status = ? WHERE id = ? AND phase = 'withdrawn'",
+            )?
+            .execute(params![render("status", &status)?, id.to_string()])?;
+            Ok(())
+        })
+        .await
+    }
+
     /// The broker has emptied the status.
     ///
     /// # Errors

@@ -71,6 +71,12 @@ impl Store {
     /// # Errors
     /// When there can be no database at `path`, or it was written by a newer build.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_noting(path).map(|(store, _)| store)
+    }
+
+    /// Like [`Self::open`]; also whether everything was lost.
+    pub(crate) fn open_noting(path: &Path) -> Result<(Self, bool), Error> {
+        let mut lost = false;
         let connection = match connect(path) {
             Err(Error::Sqlite(error)) if is_damage(&error) => {
                 let aside = path.with_extension("damaged");
@@ -87,6 +93,7 @@ impl Store {
                     // There is none after a clean end.
                     let _ = std::fs::remove_file(name);
                 }
+                lost = true;
                 connect(path)?
             }
             other => other?,
@@ -97,7 +104,7 @@ impl Store {
             .stack_size(512 << 10)
             .spawn(move || write(connection, queue))
             .map_err(|source| Error::File { path: path.to_owned(), source })?;
-        Ok(Self { jobs })
+        Ok((Self { jobs }, lost))
     }
 
     /// Runs `job` and waits until what it did is on disk.

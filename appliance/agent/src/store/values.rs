@@ -22,6 +22,8 @@ pub(crate) mod names {
     pub(crate) const TOLD_EVENTS: &str = "told_events";
     /// Boot id that `booted` was last said of.
     pub(crate) const BOOTED: &str = "booted";
+    /// Commands from before this time may have run: the memory of them was lost.
+    pub(crate) const LOST_MS: &str = "lost_ms";
     /// What the fleet server said of the time, with the boot that it is good for.
     pub(crate) const TIME: &str = "time";
 }
