@@ -20,7 +20,7 @@ pub struct Presence {
     pub hardware: Option<Hardware>,
 }
 
-/// What kind of box it is.
+/// What kind of box it is, and where encoders find it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
@@ -39,4 +39,9 @@ pub struct Hardware {
     pub kernel: String,
     /// Jetson Linux (L4T) release, such as `36.4.4`.
     pub l4t: Option<String>,
+    /// Where encoders publish to, without the stream key, such as `rtmp://box.example:1935/live`: from the agent's
+    /// configuration, since a box behind a router cannot know how it is reached.
+    pub rtmp_url: Option<String>,
+    /// The same over TLS, such as `rtmps://box.example:1936/live`.
+    pub rtmps_url: Option<String>,
 }
