@@ -67,11 +67,7 @@ export class Person {
   async settled() {
     const { page } = this;
     await page.evaluate(() => document.fonts.ready.then(() => true));
-    await until(
-      'the page to be filled',
-      async () => (await page.locator('[aria-busy="true"]').count()) === 0,
-      15_000,
-    );
+    await until('the page to be filled', async () => (await page.locator('.loading').count()) === 0, 15_000);
   }
 
   /** What may not be on any page at any width. */
