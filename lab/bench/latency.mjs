@@ -87,6 +87,7 @@ function publisher(binaries, gop, sink) {
 async function nodi(binaries, partMs) {
   const lab = new Child('nodi-lab', join(binaries, 'nodi-lab'), [
     'up',
+    '--no-fleet',
     '--json',
     '--channel',
     CHANNEL,

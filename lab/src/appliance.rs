@@ -1,15 +1,21 @@
-//! One box: ingest, the workers it starts, and uplink, with a network on either side that can be broken.
+//! One box: ingest, the workers it starts, uplink, and with a fleet its agent and what stands for its operating
+//! system, with a network on either side that can be broken.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use nodi_protocol::enrol::Provisioning;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 use crate::certs::Authority;
-use crate::config::{self, BoxPaths, BoxPorts, KeyFiles};
+use crate::config::{self, AgentPrograms, BoxPaths, BoxPorts, KeyFiles};
 use crate::error::{Error, io};
-use crate::fault::Proxy;
+use crate::fault::{Mode, Proxy};
+use crate::host::{self, Host, Machine};
+use crate::network::{Namespace, Side};
 use crate::platform::{Options, numbered};
 use crate::process::{Process, Spec};
 use crate::workers::Workers;
@@ -22,15 +28,25 @@ const MEASURE_POLL: Duration = Duration::from_millis(20);
 
 /// Dropping it stops its processes.
 pub struct Appliance {
+    /// Only with [`Options::fleet`].
+    pub host: Option<Host>,
+    /// Only with [`Options::fleet`].
+    pub agent: Option<Process>,
     pub ingest: Process,
-    pub workers: Workers,
+    pub workers: Arc<Workers>,
     pub uplink: Process,
-    /// Between the publisher and ingest: the streamer's cable. Only with [`Options::faults`].
+    /// Between the publisher and ingest: the streamer's cable. Only with [`Options::faults`] or in a network of its own.
     pub cable: Option<Proxy>,
-    /// Between uplink and each origin. Only with [`Options::faults`].
+    /// Between uplink and each origin. Only with [`Options::faults`] or in a network of its own.
     pub push: Vec<Proxy>,
+    /// Between the agent and the fleet server, and the broker. Only in a network of its own.
+    pub control: Vec<Proxy>,
+    /// To what listens on the box, from outside its network.
+    _inward: Vec<Proxy>,
     pub ports: BoxPorts,
     pub paths: BoxPaths,
+    /// Whether the box has a network of its own.
+    pub isolated: bool,
 }
 
 /// What all boxes of a lab share.
@@ -39,9 +55,68 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) logs: &'a Path,
     pub(crate) calibration: &'a Path,
     pub(crate) authority: &'a Authority,
+    /// Of a lab without a fleet.
     pub(crate) keys: &'a KeyFiles,
     pub(crate) origin_ports: &'a [u16],
     pub(crate) options: &'a Options,
+    pub(crate) fleet: Option<Membership>,
+}
+
+/// What makes a box a fleet's.
+pub(crate) struct Membership {
+    /// What its image would be made with; each box gets its own claim code, or none.
+    pub(crate) provisioning: Vec<Provisioning>,
+    /// Where it goes: the fleet server's HTTPS and the broker.
+    pub(crate) ports: [u16; 2],
+}
+
+/// The ways in and out of one box.
+struct Wiring {
+    network: Option<Namespace>,
+    cable: Option<Proxy>,
+    push: Vec<Proxy>,
+    control: Vec<Proxy>,
+    inward: Vec<Proxy>,
+    /// As uplink sees them.
+    origin_ports: Vec<u16>,
+}
+
+impl Wiring {
+    fn new(around: &Surroundings<'_>, ports: BoxPorts) -> Result<Self, Error> {
+        let options = around.options;
+        let network =
+            if options.namespaces && around.fleet.is_some() { Namespace::if_available() } else { None };
+        let mut wiring = Self {
+            network: network.clone(),
+            cable: None,
+            push: Vec::new(),
+            control: Vec::new(),
+            inward: Vec::new(),
+            origin_ports: around.origin_ports.to_vec(),
+        };
+        if let Some(network) = network {
+            // The same port numbers inside and outside, so that no configuration says which it is for.
+            let (inside, outside) = (Side(Some(network)), Side::default());
+            let out = |port: u16| Proxy::between((inside.clone(), port), (outside.clone(), port));
+            let inward = |port: u16| Proxy::between((outside.clone(), port), (inside.clone(), port));
+            wiring.push = around.origin_ports.iter().copied().map(out).collect::<Result<_, _>>()?;
+            let control = around.fleet.iter().flat_map(|fleet| fleet.ports);
+            wiring.control = control.map(out).collect::<Result<_, _>>()?;
+            wiring.cable = Some(inward(ports.rtmp)?);
+            wiring.inward = [ports.rtmps, ports.ingest_metrics, ports.uplink]
+                .into_iter()
+                .map(inward)
+                .collect::<Result<_, _>>()?;
+        } else if options.faults {
+            for port in &mut wiring.origin_ports {
+                let proxy = Proxy::start(*port)?;
+                *port = proxy.port();
+                wiring.push.push(proxy);
+            }
+            wiring.cable = Some(Proxy::start(ports.rtmp)?);
+        }
+        Ok(wiring)
+    }
 }
 
 impl Appliance {
@@ -60,58 +135,90 @@ impl Appliance {
             ingest_metrics: crate::ports::free()?,
             uplink: crate::ports::free()?,
         };
-        let mut push = Vec::new();
-        let mut origin_ports = around.origin_ports.to_vec();
-        let mut cable = None;
-        if options.faults {
-            for port in &mut origin_ports {
-                let proxy = Proxy::start(*port)?;
-                *port = proxy.port();
-                push.push(proxy);
-            }
-            cable = Some(Proxy::start(ports.rtmp)?);
-        }
-
-        let overrides = &options.overrides;
-        let file = |process: &str| paths.config.join(format!("{process}.toml"));
-        let authority = around.authority.certificate();
-        let server = around.authority.server(&format!("{name}-rtmps"))?;
-        let client = around.authority.client(&name)?;
-        config::write(
-            &file("ingest"),
-            config::ingest(&paths, ports, &server, around.keys),
-            &overrides.ingest,
-        )?;
-        config::write(
-            &file("transcode"),
-            config::transcode(
-                &paths,
-                around.calibration,
-                options.ladder.as_deref(),
-                (options.segment_ms, options.part_ms),
-            ),
-            &overrides.transcode,
-        )?;
-        config::write(
-            &file("uplink"),
-            config::uplink(&paths, ports, &origin_ports, &authority, &client),
-            &overrides.uplink,
-        )?;
-
+        let wiring = Wiring::new(around, ports)?;
+        write_configs(&name, &paths, ports, &wiring.origin_ports, around)?;
         let spec = |process: &str| -> Result<Spec, Error> {
             let program = crate::binaries::ours(&format!("nodi-{process}"))?;
-            let config: PathBuf = file(process);
-            Ok(Spec::new(numbered(process, index), program, around.logs)
-                .args(["--config".as_ref(), config.as_os_str()]))
+            let config: PathBuf = paths.config_of(process);
+            let mut spec = Spec::new(numbered(process, index), program, around.logs)
+                .args(["--config".as_ref(), config.as_os_str()])
+                .within(wiring.network.clone());
+            if around.fleet.is_some() && process != "agent" {
+                spec = spec.args(["--settings".as_ref(), paths.settings_of(process).as_os_str()]);
+            }
+            Ok(spec)
         };
         let socket = paths.transcode_socket();
         // A directory that is used again may hold the socket of a lab that was killed.
         let _ = std::fs::remove_file(&socket);
         measure(spec("transcode")?).await?;
-        let workers = Workers::listen(&socket, spec("transcode")?, MOST_WORKERS)?;
+        let workers = Arc::new(Workers::listen(&socket, spec("transcode")?, MOST_WORKERS)?);
         let uplink = Process::start(spec("uplink")?)?;
         let ingest = Process::start(spec("ingest")?)?;
-        Ok(Self { ingest, workers, uplink, cable, push, ports, paths })
+        let (mut host, mut agent) = (None, None);
+        if around.fleet.is_some() {
+            host::new_boot_id(&paths.boot_id())?;
+            let process = Process::start(spec("agent")?)?;
+            let machine = Machine {
+                // In the order in which they stop.
+                processes: vec![
+                    ("ingest".to_owned(), ingest.clone()),
+                    ("uplink".to_owned(), uplink.clone()),
+                    ("agent".to_owned(), process.clone()),
+                ],
+                workers: Arc::downgrade(&workers),
+                boot_id: paths.boot_id(),
+                sessions: paths.sessions(),
+            };
+            host = Some(Host::listen(&paths.host_socket(), machine)?);
+            agent = Some(process);
+        }
+        Ok(Self {
+            host,
+            agent,
+            ingest,
+            workers,
+            uplink,
+            cable: wiring.cable,
+            push: wiring.push,
+            control: wiring.control,
+            _inward: wiring.inward,
+            ports,
+            paths,
+            isolated: wiring.network.is_some(),
+        })
+    }
+
+    /// The box's whole network, outwards: a cut line, or one that was mended. Only in a network of its own, or for
+    /// what is there with [`Options::faults`].
+    pub fn set_network(&self, mode: Mode) {
+        self.control.iter().chain(&self.push).for_each(|proxy| proxy.set(mode));
+    }
+
+    /// Its agent, in a lab with a fleet.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn agent(&mut self) -> Result<&mut Process, Error> {
+        self.agent.as_mut().ok_or_else(|| Error::NoSuchProcess("agent".to_owned()))
+    }
+
+    /// Its processes, in the order in which they stop.
+    pub(crate) fn processes(&mut self) -> impl Iterator<Item = &mut Process> {
+        [&mut self.ingest, &mut self.uplink].into_iter().chain(&mut self.agent)
+    }
+
+    /// Stops everything in the order in which media flows, so that each process can hand on what it has.
+    pub(crate) fn stop(self) {
+        let Self { host, agent, mut ingest, workers, mut uplink, .. } = self;
+        // First, so that nothing is started again behind our back.
+        if let Some(mut agent) = agent {
+            agent.stop();
+        }
+        ingest.stop();
+        drop(workers);
+        uplink.stop();
+        drop(host);
     }
 
     /// Where a publisher connects to: through the cable that can be cut, if there is one.
@@ -147,6 +254,40 @@ impl Appliance {
         let answer = exchange.await.map_err(io(format!("{method} {path} on {}", socket.display())))?;
         Ok(answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned())
     }
+}
+
+/// Everything that the processes of a box read at their start.
+fn write_configs(
+    name: &str,
+    paths: &BoxPaths,
+    ports: BoxPorts,
+    origin_ports: &[u16],
+    around: &Surroundings<'_>,
+) -> Result<(), Error> {
+    let options = around.options;
+    let overrides = &options.overrides;
+    let server = around.authority.server(&format!("{name}-rtmps"))?;
+    let (keys, authority, client) = if around.fleet.is_some() {
+        (paths.key_files(), paths.identity().authority, paths.identity().client)
+    } else {
+        (around.keys.clone(), around.authority.certificate(), around.authority.client(name)?)
+    };
+    let write =
+        |process: &str, base: Value, more: &Value| config::write(&paths.config_of(process), base, more);
+    write("ingest", config::ingest(paths, ports, &server, &keys), &overrides.ingest)?;
+    let lengths = (options.segment_ms, options.part_ms);
+    let transcode = config::transcode(paths, around.calibration, options.ladder.as_deref(), lengths);
+    write("transcode", transcode, &overrides.transcode)?;
+    write("uplink", config::uplink(paths, ports, origin_ports, &authority, &client), &overrides.uplink)?;
+    let index = name.rsplit('-').next().and_then(|number| number.parse::<usize>().ok()).unwrap_or(1) - 1;
+    if let Some(provisioning) = around.fleet.as_ref().and_then(|fleet| fleet.provisioning.get(index)) {
+        let file = paths.provisioning();
+        let json =
+            serde_json::to_vec_pretty(provisioning).map_err(|error| io("provisioning")(error.into()))?;
+        std::fs::write(&file, json).map_err(io(format!("writing {}", file.display())))?;
+        write("agent", config::agent(paths, ports, &AgentPrograms::find()?), &overrides.agent)?;
+    }
+    Ok(())
 }
 
 /// Has the machine measured before the first stream, whose worker would otherwise start with it. Takes no time when

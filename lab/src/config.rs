@@ -40,11 +40,21 @@ pub struct Overrides {
     pub transcode: Value,
     pub uplink: Value,
     pub origin: Value,
+    pub agent: Value,
+    pub fleet: Value,
 }
 
 impl Default for Overrides {
     fn default() -> Self {
-        Self { ingest: json!({}), transcode: json!({}), uplink: json!({}), origin: json!({}) }
+        let none = || json!({});
+        Self {
+            ingest: none(),
+            transcode: none(),
+            uplink: none(),
+            origin: none(),
+            agent: none(),
+            fleet: none(),
+        }
     }
 }
 
@@ -71,7 +81,7 @@ impl BoxPaths {
             state: dir.join("state"),
             config: dir.join("etc"),
         };
-        for dir in [&paths.sessions(), &paths.spool, &paths.state, &paths.config] {
+        for dir in [&paths.sessions(), &paths.spool, &paths.state, &paths.config, &paths.settings()] {
             std::fs::create_dir_all(dir).map_err(io(format!("creating {}", dir.display())))?;
         }
         Ok(paths)
@@ -91,6 +101,77 @@ impl BoxPaths {
     pub fn ingest_socket(&self) -> PathBuf {
         self.run.join("ingest.sock")
     }
+
+    /// Where the agent asks for what the operating system has to do.
+    #[must_use]
+    pub fn host_socket(&self) -> PathBuf {
+        self.run.join("host.sock")
+    }
+
+    /// Stands for `/proc/sys/kernel/random/boot_id`.
+    #[must_use]
+    pub fn boot_id(&self) -> PathBuf {
+        self.run.join("boot-id")
+    }
+
+    /// What a person types into the dashboard to let the box in.
+    #[must_use]
+    pub fn pairing_code(&self) -> PathBuf {
+        self.run.join("pairing-code")
+    }
+
+    #[must_use]
+    pub fn provisioning(&self) -> PathBuf {
+        self.config.join("provisioning.json")
+    }
+
+    #[must_use]
+    pub fn config_of(&self, process: &str) -> PathBuf {
+        self.config.join(process).with_extension("toml")
+    }
+
+    /// What the agent writes for the other processes.
+    #[must_use]
+    pub fn settings(&self) -> PathBuf {
+        self.state.join("settings")
+    }
+
+    #[must_use]
+    pub fn settings_of(&self, process: &str) -> PathBuf {
+        self.settings().join(process).with_extension("toml")
+    }
+
+    /// The agent's own.
+    #[must_use]
+    pub fn agent(&self) -> PathBuf {
+        self.state.join("agent")
+    }
+
+    /// Where the agent keeps what the fleet gave it.
+    #[must_use]
+    pub fn identity(&self) -> BoxIdentity {
+        let dir = self.agent();
+        BoxIdentity {
+            authority: dir.join("ca.pem"),
+            client: Identity { certificate: dir.join("certificate.pem"), key: dir.join("key.pem") },
+        }
+    }
+
+    /// As the agent keeps them up to date.
+    #[must_use]
+    pub fn key_files(&self) -> KeyFiles {
+        KeyFiles {
+            public: self.state.join("stream-keys.pub"),
+            revocations: self.state.join("revocations.json"),
+        }
+    }
+}
+
+/// Files of a box that was let into a fleet.
+#[derive(Debug, Clone)]
+pub struct BoxIdentity {
+    pub authority: PathBuf,
+    pub client: Identity,
 }
 
 /// Ports of one box.
@@ -178,6 +259,55 @@ pub(crate) fn uplink(
     })
 }
 
+/// The executables that the agent's configuration names.
+#[derive(Debug, Clone)]
+pub(crate) struct AgentPrograms {
+    lab: PathBuf,
+    ingest: PathBuf,
+    transcode: PathBuf,
+    uplink: PathBuf,
+}
+
+impl AgentPrograms {
+    pub(crate) fn find() -> Result<Self, Error> {
+        let ours = crate::binaries::ours;
+        Ok(Self {
+            lab: ours("nodi-lab")?,
+            ingest: ours("nodi-ingest")?,
+            transcode: ours("nodi-transcode")?,
+            uplink: ours("nodi-uplink")?,
+        })
+    }
+}
+
+pub(crate) fn agent(paths: &BoxPaths, ports: BoxPorts, programs: &AgentPrograms) -> Value {
+    let keys = paths.key_files();
+    json!({
+        "provisioning": paths.provisioning(),
+        "state": paths.agent(),
+        "pairing_file": paths.pairing_code(),
+        "boot_id": paths.boot_id(),
+        // A developer's disk may be fuller than a box's.
+        "outbox": { "min_free_bytes": 64 << 20 },
+        "settings": {
+            "directory": paths.settings(),
+            "stream_keys": keys.public,
+            "revocations": keys.revocations,
+            "ingest": {
+                "program": programs.ingest,
+                "config": paths.config_of("ingest"),
+                "listen": format!("unix:{}", paths.ingest_socket().display()),
+            },
+            "transcode": { "program": programs.transcode, "config": paths.config_of("transcode") },
+            "uplink": {
+                "program": programs.uplink,
+                "config": paths.config_of("uplink"),
+                "listen": loopback(ports.uplink),
+            },
+        },
+    })
+}
+
 /// Ports of one origin.
 #[derive(Debug, Clone, Copy)]
 pub struct OriginPorts {
@@ -210,6 +340,16 @@ pub(crate) fn origin(
     })
 }
 
+pub(crate) fn origin_fleet(port: u16, authority: &Path, identity: &Identity) -> Value {
+    json!({
+        "host": "localhost",
+        "port": port,
+        "ca": authority,
+        "certificate": identity.certificate,
+        "private_key": identity.key,
+    })
+}
+
 /// Writes `base` with `more` merged into it, as TOML.
 pub(crate) fn write(path: &Path, mut base: Value, more: &Value) -> Result<(), Error> {
     merge(&mut base, more);
@@ -232,7 +372,7 @@ fn merge(base: &mut Value, more: &Value) {
     }
 }
 
-fn loopback(port: u16) -> String {
+pub(crate) fn loopback(port: u16) -> String {
     format!("127.0.0.1:{port}")
 }
 

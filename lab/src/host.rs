@@ -8,7 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -67,7 +67,7 @@ impl fmt::Display for Request {
 pub(crate) struct Machine {
     /// By the name that the agent knows: `ingest`, `uplink`, `agent`.
     pub(crate) processes: Vec<(String, Process)>,
-    pub(crate) workers: Arc<Workers>,
+    pub(crate) workers: Weak<Workers>,
     /// Stands for `/proc/sys/kernel/random/boot_id`.
     pub(crate) boot_id: PathBuf,
     /// Stands for `/run/nodi/sessions`, which a reboot empties.
@@ -204,12 +204,14 @@ impl Machine {
     fn reboot(&mut self) -> Result<(), Error> {
         for (name, process) in &mut self.processes {
             process.stop();
-            if name == "ingest" {
+            if name == "ingest"
+                && let Some(workers) = self.workers.upgrade()
+            {
                 let end = Instant::now() + WORKERS_DEADLINE;
-                while !self.workers.pids().is_empty() && Instant::now() < end {
+                while !workers.pids().is_empty() && Instant::now() < end {
                     std::thread::sleep(POLL);
                 }
-                let _ = self.workers.kill();
+                let _ = workers.kill();
             }
         }
         for file in std::fs::read_dir(&self.sessions).into_iter().flatten().flatten() {

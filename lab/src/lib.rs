@@ -9,6 +9,7 @@ pub mod config;
 mod edge;
 pub mod error;
 pub mod fault;
+pub mod fleet;
 pub mod host;
 pub mod keys;
 pub mod network;

@@ -11,6 +11,7 @@ use log::LevelFilter;
 use nodi_daemon::{exit, logging, shutdown};
 use nodi_lab::check::{self, Viewer};
 use nodi_lab::config::Rung;
+use nodi_lab::fleet::Administrator;
 use nodi_lab::host::{self, Request};
 use nodi_lab::keys::Keys;
 use nodi_lab::platform::Ports;
@@ -78,9 +79,21 @@ struct Up {
     /// Length of a segment in milliseconds
     #[arg(long, default_value_t = 2000)]
     segment_ms: u32,
+    /// Port for the dashboard; a free one otherwise
+    #[arg(long)]
+    dashboard_port: Option<u16>,
     /// How many boxes to run
     #[arg(long, default_value_t = 1)]
     boxes: usize,
+    /// How many of them have no claim code and wait to be let in
+    #[arg(long, default_value_t = 0)]
+    unclaimed: usize,
+    /// The video path alone: no broker, no fleet server, no agents; keys are minted here
+    #[arg(long)]
+    no_fleet: bool,
+    /// All boxes on this machine's own network, also where each could have one of its own
+    #[arg(long)]
+    shared_network: bool,
     /// Runs a second origin that gets the same pushes
     #[arg(long)]
     standby: bool,
@@ -160,6 +173,9 @@ async fn up(args: Up) -> anyhow::Result<ExitCode> {
     let mut options = Options::new(args.channel);
     options.dir = args.dir;
     options.boxes = args.boxes;
+    options.unclaimed = args.unclaimed;
+    options.fleet = !args.no_fleet;
+    options.namespaces = !args.shared_network;
     options.origins = if args.standby { 2 } else { 1 };
     options.edge = match args.edge {
         EdgeChoice::Nginx => Edge::Nginx,
@@ -168,7 +184,12 @@ async fn up(args: Up) -> anyhow::Result<ExitCode> {
     options.ladder = Some(args.rung).filter(|rungs| !rungs.is_empty());
     options.part_ms = args.part_ms;
     options.segment_ms = args.segment_ms;
-    options.ports = Ports { rtmp: args.rtmp_port, rtmps: args.rtmps_port, watch: args.port };
+    options.ports = Ports {
+        rtmp: args.rtmp_port,
+        rtmps: args.rtmps_port,
+        watch: args.port,
+        dashboard: args.dashboard_port,
+    };
     let page = options.web_root.is_some();
 
     let mut lab = tokio::select! {
@@ -251,6 +272,10 @@ fn print_links(links: &Links, page: bool) {
         println!("  watch     {}", links.watch_url);
     } else {
         println!("  watch     (no page: `make web` builds it)");
+    }
+    if let Some(fleet) = &links.fleet {
+        let Administrator { name, password } = &fleet.administrator;
+        println!("  dashboard {}   log in as {name} with {password}", fleet.dashboard_url);
     }
     println!("  playlist  {}", links.multivariant_url);
     println!("  publish   {}   or   {}", links.rtmp_url, links.rtmps_url);

@@ -9,10 +9,11 @@ use nodi_protocol::stream_key::StreamKey;
 use serde::Serialize;
 use tokio::net::TcpStream;
 
-use crate::appliance::{Appliance, Surroundings};
-use crate::certs::Authority;
+use crate::appliance::{Appliance, Membership, Surroundings};
+use crate::certs::{Authority, Identity};
 use crate::config::{self, KeyFiles, OriginPorts, Overrides, Rung};
 use crate::error::{Error, io};
+use crate::fleet::{Administrator, Fleet};
 use crate::keys::Keys;
 use crate::process::{Process, Spec};
 
@@ -37,6 +38,8 @@ pub struct Ports {
     pub rtmps: Option<u16>,
     /// Where viewers go.
     pub watch: Option<u16>,
+    /// Where operators go.
+    pub dashboard: Option<u16>,
 }
 
 /// What to run.
@@ -46,6 +49,12 @@ pub struct Options {
     pub dir: Option<PathBuf>,
     pub channel: ChannelId,
     pub boxes: usize,
+    /// The last so many of the boxes have no claim code and wait for a person. Only with `fleet`.
+    pub unclaimed: usize,
+    /// Runs broker, fleet server and agents. Without them keys are minted here.
+    pub fleet: bool,
+    /// Gives each box a network of its own where the machine can. Only with `fleet`.
+    pub namespaces: bool,
     /// One, or two for an origin and its stand-by.
     pub origins: usize,
     pub edge: Edge,
@@ -69,6 +78,9 @@ impl Options {
             dir: None,
             channel,
             boxes: 1,
+            unclaimed: 0,
+            fleet: false,
+            namespaces: true,
             origins: 1,
             edge: Edge::default(),
             ladder: None,
@@ -92,7 +104,11 @@ pub struct Origin {
 pub struct Lab {
     dir: Dir,
     options: Options,
+    /// Only with [`Options::fleet`].
+    pub fleet: Option<Fleet>,
+    /// Of a lab without a fleet.
     pub keys: Keys,
+    stream_key: StreamKey,
     pub authority: Authority,
     pub boxes: Vec<Appliance>,
     pub origins: Vec<Origin>,
@@ -112,9 +128,23 @@ pub struct Links {
     pub channel: String,
     pub multivariant_url: String,
     pub watch_url: String,
+    #[serde(flatten)]
+    pub fleet: Option<FleetLinks>,
     /// Prometheus text, by process name.
     pub metrics: BTreeMap<String, String>,
     pub pids: BTreeMap<String, Vec<u32>>,
+}
+
+/// What it prints besides, when there is a fleet.
+#[derive(Debug, Clone, Serialize)]
+pub struct FleetLinks {
+    pub fleet_url: String,
+    pub dashboard_url: String,
+    pub administrator: Administrator,
+    pub api_token: String,
+    /// HTTPS, as boxes see it, and the authority that it has to be judged by.
+    pub box_url: String,
+    pub authority: PathBuf,
 }
 
 enum Dir {
@@ -156,9 +186,28 @@ impl Lab {
         let keys = Keys::open(&root.join("keys"))?;
         let authority = Authority::create(&root.join("tls"), "Nodi lab")?;
         let key_files = KeyFiles { public: keys.public(), revocations: keys.revocations() };
+        let fleet = if options.fleet {
+            let port = options.ports.dashboard;
+            Some(Fleet::start(&root.join("fleet"), &logs, port, &options.overrides.fleet).await?)
+        } else {
+            None
+        };
+        let stream_key = match &fleet {
+            None => keys.mint(&options.channel),
+            Some(fleet) => {
+                fleet.channel(&options.channel).await?;
+                StreamKey::from_text(fleet.mint(&options.channel, "lab").await?.key)
+            }
+        };
 
         let origins = (0..options.origins)
-            .map(|index| start_origin(index, &root, &logs, &authority, &key_files, &options))
+            .map(|index| {
+                let trust = match &fleet {
+                    Some(fleet) => OriginTrust::of_fleet(fleet, index, &root)?,
+                    None => OriginTrust::of_lab(&authority, index, &key_files)?,
+                };
+                start_origin(index, &root, &logs, &trust, &options)
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let origin_ports: Vec<u16> = origins.iter().map(|origin| origin.ports.push).collect();
         let calibration = match &options.dir {
@@ -175,6 +224,10 @@ impl Lab {
             keys: &key_files,
             origin_ports: &origin_ports,
             options: &options,
+            fleet: match &fleet {
+                Some(fleet) => Some(membership(fleet, &options).await?),
+                None => None,
+            },
         };
         let mut boxes = Vec::new();
         for index in 0..options.boxes {
@@ -188,8 +241,19 @@ impl Lab {
                 (Some(crate::edge::start(&root.join("edge"), &logs, port, &public)?), port)
             }
         };
-        let mut lab =
-            Self { dir, options, keys, authority, boxes, origins, edge, clients: Vec::new(), watch_port };
+        let mut lab = Self {
+            dir,
+            options,
+            fleet,
+            keys,
+            stream_key,
+            authority,
+            boxes,
+            origins,
+            edge,
+            clients: Vec::new(),
+            watch_port,
+        };
         lab.wait_ready().await?;
         Ok(lab)
     }
@@ -214,7 +278,15 @@ impl Lab {
     /// A key for the lab's channel.
     #[must_use]
     pub fn stream_key(&self) -> StreamKey {
-        self.keys.mint(&self.options.channel)
+        self.stream_key.clone()
+    }
+
+    /// The fleet.
+    ///
+    /// # Errors
+    /// When the lab runs without one.
+    pub fn fleet(&self) -> Result<&Fleet, Error> {
+        self.fleet.as_ref().ok_or_else(|| Error::NoSuchProcess("fleet".to_owned()))
     }
 
     /// The address to publish to, without the key.
@@ -252,14 +324,20 @@ impl Lab {
                 metrics.insert(numbered(process, index), format!("http://127.0.0.1:{port}/metrics"));
             }
             pids.insert(numbered("transcode", index), appliance.workers.pids());
-            pids.insert(appliance.ingest.name().to_owned(), vec![appliance.ingest.pid()]);
-            pids.insert(appliance.uplink.name().to_owned(), vec![appliance.uplink.pid()]);
+            for process in [Some(&appliance.ingest), Some(&appliance.uplink), appliance.agent.as_ref()] {
+                pids.extend(process.map(|process| (process.name().to_owned(), vec![process.pid()])));
+            }
         }
         for origin in &self.origins {
             let url = format!("http://127.0.0.1:{}/metrics", origin.ports.metrics);
             metrics.insert(origin.process.name().to_owned(), url);
         }
-        let others = self.origins.iter().map(|origin| &origin.process).chain(&self.edge).chain(&self.clients);
+        if let Some(fleet) = &self.fleet {
+            metrics.insert("fleet".to_owned(), fleet.metrics_url());
+        }
+        let centre = self.fleet.iter().flat_map(|fleet| [&fleet.broker, &fleet.server]);
+        let origins = self.origins.iter().map(|origin| &origin.process);
+        let others = centre.chain(origins).chain(&self.edge).chain(&self.clients);
         for process in others {
             pids.entry(process.name().to_owned()).or_default().push(process.pid());
         }
@@ -271,12 +349,21 @@ impl Lab {
             channel: self.options.channel.to_string(),
             multivariant_url: self.multivariant_url(),
             watch_url: self.watch_url(),
+            fleet: self.fleet.as_ref().map(|fleet| FleetLinks {
+                fleet_url: fleet.url(),
+                dashboard_url: fleet.url(),
+                administrator: fleet.administrator.clone(),
+                api_token: fleet.api.token().to_owned(),
+                box_url: fleet.box_url(),
+                authority: fleet.authority(),
+            }),
             metrics,
             pids,
         }
     }
 
-    /// A process by its name: `ingest`, `uplink`, `origin`, `edge`; the second one of its kind has `-2` behind it.
+    /// A process by its name: `ingest`, `uplink`, `agent`, `origin`, `edge`, `mosquitto`, `fleet`; the second one of
+    /// its kind has `-2` behind it.
     ///
     /// # Errors
     /// When there is none of that name.
@@ -296,15 +383,17 @@ impl Lab {
     }
 
     fn servers(&mut self) -> impl Iterator<Item = &mut Process> {
-        let boxes = self.boxes.iter_mut().flat_map(|one| [&mut one.ingest, &mut one.uplink]);
+        let centre = self.fleet.iter_mut().flat_map(Fleet::processes);
+        let boxes = self.boxes.iter_mut().flat_map(Appliance::processes);
         let origins = self.origins.iter_mut().map(|origin| &mut origin.process);
-        boxes.chain(origins).chain(&mut self.edge)
+        centre.chain(boxes).chain(origins).chain(&mut self.edge)
     }
 
     fn processes(&mut self) -> impl Iterator<Item = &mut Process> {
-        let boxes = self.boxes.iter_mut().flat_map(|one| [&mut one.ingest, &mut one.uplink]);
+        let centre = self.fleet.iter_mut().flat_map(Fleet::processes);
+        let boxes = self.boxes.iter_mut().flat_map(Appliance::processes);
         let origins = self.origins.iter_mut().map(|origin| &mut origin.process);
-        boxes.chain(origins).chain(&mut self.edge).chain(&mut self.clients)
+        centre.chain(boxes).chain(origins).chain(&mut self.edge).chain(&mut self.clients)
     }
 
     /// Every server answers on its port.
@@ -352,20 +441,16 @@ impl Lab {
     pub fn stop(&mut self) {
         self.clients.iter_mut().for_each(Process::terminate);
         self.clients.clear();
-        for appliance in &mut self.boxes {
-            appliance.ingest.stop();
-        }
-        for appliance in std::mem::take(&mut self.boxes) {
-            let Appliance { workers, mut uplink, .. } = appliance;
-            drop(workers);
-            uplink.stop();
-        }
+        std::mem::take(&mut self.boxes).into_iter().for_each(Appliance::stop);
         for origin in &mut self.origins {
             origin.process.stop();
         }
         self.origins.clear();
         if let Some(mut edge) = self.edge.take() {
             edge.stop();
+        }
+        if let Some(mut fleet) = self.fleet.take() {
+            fleet.stop();
         }
     }
 }
@@ -391,12 +476,48 @@ fn default_web_root() -> Option<PathBuf> {
     dist.canonicalize().ok().filter(|dist| dist.join("index.html").is_file())
 }
 
+/// What an origin goes by.
+struct OriginTrust {
+    server: Identity,
+    authority: PathBuf,
+    keys: KeyFiles,
+    /// The way to the fleet's revocations.
+    fleet: Option<(u16, Identity)>,
+}
+
+impl OriginTrust {
+    fn of_lab(authority: &Authority, index: usize, keys: &KeyFiles) -> Result<Self, Error> {
+        let server = authority.server(&numbered("origin", index))?;
+        Ok(Self { server, authority: authority.certificate(), keys: keys.clone(), fleet: None })
+    }
+
+    fn of_fleet(fleet: &Fleet, index: usize, root: &Path) -> Result<Self, Error> {
+        let name = numbered("origin", index);
+        let revocations = root.join(&name).join("revocations.json");
+        Ok(Self {
+            server: fleet.server_identity(&name)?,
+            authority: fleet.authority(),
+            keys: KeyFiles { public: fleet.public_keys(), revocations },
+            fleet: Some((fleet.ports.broker, fleet.origin_identity(&name)?)),
+        })
+    }
+}
+
+/// The provisioning files of all boxes, those without a claim code last.
+async fn membership(fleet: &Fleet, options: &Options) -> Result<Membership, Error> {
+    let claimed = options.boxes.saturating_sub(options.unclaimed);
+    let code = if claimed > 0 { Some(fleet.claim_code(claimed).await?) } else { None };
+    let provisioning = (0..options.boxes)
+        .map(|index| fleet.provisioning(code.clone().filter(|_| index < claimed)))
+        .collect::<Result<_, _>>()?;
+    Ok(Membership { provisioning, ports: [fleet.ports.https, fleet.ports.broker] })
+}
+
 fn start_origin(
     index: usize,
     root: &Path,
     logs: &Path,
-    authority: &Authority,
-    keys: &KeyFiles,
+    trust: &OriginTrust,
     options: &Options,
 ) -> Result<Origin, Error> {
     let name = numbered("origin", index);
@@ -410,13 +531,11 @@ fn start_origin(
     let dir = root.join(&name);
     std::fs::create_dir_all(&dir).map_err(io(format!("creating {}", dir.display())))?;
     let file = dir.join("origin.toml");
-    let base = config::origin(
-        ports,
-        &authority.server(&name)?,
-        &authority.certificate(),
-        keys,
-        options.web_root.as_deref(),
-    );
+    let OriginTrust { server, authority, keys, fleet } = trust;
+    let mut base = config::origin(ports, server, authority, keys, options.web_root.as_deref());
+    if let (Some((port, identity)), Some(base)) = (fleet, base.as_object_mut()) {
+        base.insert("fleet".to_owned(), config::origin_fleet(*port, authority, identity));
+    }
     config::write(&file, base, &options.overrides.origin)?;
     let program = crate::binaries::ours("nodi-origin")?;
     let process =

@@ -199,9 +199,11 @@ impl Follower {
         let Ok(Some(full)) = self.load(&url).await else { return };
         for segment in full.segments.iter().filter(|segment| segment.is_complete()) {
             let other = built.segments.iter().find(|other| other.msn == segment.msn && other.is_complete());
-            // Parts leave the list as the end moves on between the two requests.
+            // Parts leave the list as the end moves on between the two requests. A gap that was filled behind the skip
+            // boundary stays a gap for who reads deltas: it lies further back than anybody plays.
             let same = other.is_none_or(|other| {
-                let strip = |segment: &Segment| Segment { parts: Vec::new(), ..segment.clone() };
+                let gap = segment.gap || other.gap;
+                let strip = |segment: &Segment| Segment { parts: Vec::new(), gap, ..segment.clone() };
                 strip(other) == strip(segment)
             });
             if !same {

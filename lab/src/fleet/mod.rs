@@ -1,0 +1,225 @@
+//! The centre as it is shipped: Mosquitto with exactly the configuration that `nodi-fleet broker-config` writes, the fleet
+//! server, and its first administrator.
+
+pub mod api;
+mod setup;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nodi_protocol::ChannelId;
+use nodi_protocol::enrol::Provisioning;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::certs::Identity;
+use crate::error::{Error, io};
+use crate::process::{Process, Spec};
+pub use api::Api;
+use setup::Setup;
+
+/// Everything answers within a second on an idle machine.
+const READY_DEADLINE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(25);
+
+/// Where the centre listens, all on loopback.
+#[derive(Debug, Clone, Copy)]
+pub struct Ports {
+    /// Plain HTTP, for browsers and programs of this machine.
+    pub http: u16,
+    /// HTTPS with a certificate of the fleet's authority, for boxes.
+    pub https: u16,
+    pub broker: u16,
+    pub metrics: u16,
+}
+
+/// Who may do everything.
+#[derive(Debug, Clone, Serialize)]
+pub struct Administrator {
+    pub name: String,
+    pub password: String,
+}
+
+/// The running centre. Dropping it kills its processes.
+pub struct Fleet {
+    pub broker: Process,
+    pub server: Process,
+    pub ports: Ports,
+    pub administrator: Administrator,
+    pub api: Api,
+    setup: Setup,
+}
+
+/// A stream key as the server showed it once.
+#[derive(Debug, Clone)]
+pub struct Minted {
+    pub key: String,
+    pub version: u64,
+}
+
+impl Fleet {
+    /// A new fleet below `dir`, or the one that is there already.
+    ///
+    /// # Errors
+    /// When something is not built, not installed, or ends or hangs at its start.
+    pub async fn start(
+        dir: &Path,
+        logs: &Path,
+        http_port: Option<u16>,
+        overrides: &Value,
+    ) -> Result<Self, Error> {
+        let ports = Ports {
+            http: http_port.map_or_else(crate::ports::free, Ok)?,
+            https: crate::ports::free()?,
+            broker: crate::ports::free()?,
+            metrics: crate::ports::free()?,
+        };
+        let setup = Setup::create(dir, ports, overrides)?;
+        let administrator = setup.init()?;
+        let broker = start_broker(&setup, logs)?;
+        let server = Spec::new("fleet", setup.program()?, logs).args(setup.words(&["serve"]));
+        let server = Process::start(server)?;
+        let mut started = Starting { broker, server };
+        let base = format!("http://127.0.0.1:{}", ports.http);
+        started.wait_ready(&base, ports, logs).await?;
+        let api = Api::log_in(&base, &administrator.name, &administrator.password).await?;
+        let Starting { broker, server } = started;
+        Ok(Self { broker, server, ports, administrator, api, setup })
+    }
+
+    /// Where browsers and programs go.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.http)
+    }
+
+    /// Where boxes go.
+    #[must_use]
+    pub fn box_url(&self) -> String {
+        setup::box_url(self.ports)
+    }
+
+    #[must_use]
+    pub fn metrics_url(&self) -> String {
+        format!("http://127.0.0.1:{}/metrics", self.ports.metrics)
+    }
+
+    /// The authority's certificate.
+    #[must_use]
+    pub fn authority(&self) -> PathBuf {
+        self.setup.authority()
+    }
+
+    /// The public half of what stream keys are signed with.
+    #[must_use]
+    pub fn public_keys(&self) -> PathBuf {
+        self.setup.public_keys()
+    }
+
+    /// A certificate for a server on loopback.
+    ///
+    /// # Errors
+    /// When the tool fails.
+    pub fn server_identity(&self, name: &str) -> Result<Identity, Error> {
+        self.setup.server_identity(name)
+    }
+
+    /// A certificate with which an origin reads the revocations.
+    ///
+    /// # Errors
+    /// When the tool fails.
+    pub fn origin_identity(&self, name: &str) -> Result<Identity, Error> {
+        self.setup.origin_identity(name)
+    }
+
+    /// A code that lets so many boxes in.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn claim_code(&self, uses: usize) -> Result<String, Error> {
+        let made = self.api.post("/claim-codes", json!({ "note": "lab", "uses": uses })).await?;
+        api::text(&made, "code")
+    }
+
+    /// What a box's image would be made with.
+    ///
+    /// # Errors
+    /// When the authority's certificate cannot be read.
+    pub fn provisioning(&self, claim_code: Option<String>) -> Result<Provisioning, Error> {
+        let path = self.authority();
+        let ca_pem = std::fs::read_to_string(&path).map_err(io(format!("reading {}", path.display())))?;
+        Ok(Provisioning { fleet_url: self.box_url(), ca_pem: Some(ca_pem), claim_code })
+    }
+
+    /// Makes the channel if it is not there.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn channel(&self, id: &ChannelId) -> Result<(), Error> {
+        let body = json!({ "id": id, "display_name": format!("Channel {id}") });
+        match self.api.post("/channels", body).await {
+            Err(Error::Refused { status: 409, .. }) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// A stream key, through the API as everybody gets one.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn mint(&self, channel: &ChannelId, label: &str) -> Result<Minted, Error> {
+        let path = format!("/channels/{channel}/keys");
+        let made = self.api.post(&path, json!({ "label": label })).await?;
+        Ok(Minted { key: api::text(&made, "key")?, version: made["version"].as_u64().unwrap_or_default() })
+    }
+
+    /// Both processes, in the order in which they stop.
+    pub(crate) fn processes(&mut self) -> [&mut Process; 2] {
+        [&mut self.server, &mut self.broker]
+    }
+
+    /// The server first: the broker then knows that it went in peace.
+    pub(crate) fn stop(&mut self) {
+        for process in self.processes() {
+            process.stop();
+        }
+    }
+}
+
+/// Until everything answers.
+struct Starting {
+    broker: Process,
+    server: Process,
+}
+
+impl Starting {
+    async fn wait_ready(&mut self, base: &str, ports: Ports, logs: &Path) -> Result<(), Error> {
+        let health = format!("{base}/healthz");
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .map_err(|source| Error::Http { url: health.clone(), source })?;
+        let end = Instant::now() + READY_DEADLINE;
+        let ready = async || {
+            let healthy = http.get(&health).send().await.is_ok_and(|answer| answer.status().is_success());
+            healthy && tokio::net::TcpStream::connect(("127.0.0.1", ports.broker)).await.is_ok()
+        };
+        while !ready().await {
+            self.broker.check_running()?;
+            self.server.check_running()?;
+            if Instant::now() > end {
+                let log = crate::process::tail(&logs.join("fleet.log"));
+                let what = format!("{health}; the fleet server's log:\n{log}\n");
+                return Err(Error::Deadline { what, deadline: READY_DEADLINE });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    }
+}
+
+fn start_broker(setup: &Setup, logs: &Path) -> Result<Process, Error> {
+    let config = setup.broker_config()?;
+    let mosquitto = crate::binaries::system("mosquitto")?;
+    Process::start(Spec::new("mosquitto", mosquitto, logs).args(["-c".as_ref(), config.as_os_str()]))
+}
