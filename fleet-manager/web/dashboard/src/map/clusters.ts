@@ -10,8 +10,8 @@ export interface Cluster {
   readonly key: string;
   readonly at: Point;
   readonly boxes: readonly BoxOnMap[];
-  /** The worst of its boxes. */
-  readonly condition: Condition;
+  /** How its boxes are, the worst first. */
+  readonly counts: readonly { readonly condition: Condition; readonly count: number }[];
   readonly sessions: number;
 }
 
@@ -21,7 +21,7 @@ export interface Placed {
 }
 
 /** A finger's width, in pixels. */
-const CELL = 38;
+const CELL = 44;
 
 const WORST_FIRST: readonly Condition[] = ['critical', 'offline', 'warning', 'ok', 'unseen'];
 
@@ -33,6 +33,12 @@ export function conditionOf(box: BoxOnMap): Condition {
 
 export function place(boxes: readonly BoxOnMap[]): Placed[] {
   return boxes.map((box) => ({ box, at: project(box.longitude, box.latitude) }));
+}
+
+interface Group {
+  key: string;
+  members: Placed[];
+  at: Point;
 }
 
 /** `scale`: pixels per unit of the map. Cells lie still while the map is moved, so that nothing flickers. */
@@ -47,19 +53,41 @@ export function cluster(placed: readonly Placed[], scale: number): Cluster[] {
     if (others === undefined) cells.set(key, [one]);
     else others.push(one);
   }
-  return [...cells].map(([key, members]) => {
-    const conditions = new Set(members.map(({ box }) => conditionOf(box)));
+  const groups = [...cells].map(([key, members]): Group => ({ key, members, at: middle(members) }));
+  // A crowd on the border of two cells is one crowd: the greater ones take in what touches them.
+  groups.sort((one, other) => other.members.length - one.members.length || one.key.localeCompare(other.key));
+  const kept: Group[] = [];
+  for (const group of groups) {
+    const near = kept.find(({ at }) => Math.hypot(at.x - group.at.x, at.y - group.at.y) < cell);
+    if (near === undefined) {
+      kept.push(group);
+    } else {
+      near.members = [...near.members, ...group.members];
+      near.at = middle(near.members);
+    }
+  }
+  return kept.map(({ key, members, at }) => {
+    const boxes = members.map(({ box }) => box);
+    const conditions = boxes.map(conditionOf);
+    const counts = WORST_FIRST.map((condition) => ({
+      condition,
+      count: conditions.filter((other) => other === condition).length,
+    })).filter(({ count }) => count > 0);
     return {
       key: `${step}:${key}`,
-      at: {
-        x: members.reduce((sum, { at }) => sum + at.x, 0) / members.length,
-        y: members.reduce((sum, { at }) => sum + at.y, 0) / members.length,
-      },
-      boxes: members.map(({ box }) => box),
-      condition: WORST_FIRST.find((condition) => conditions.has(condition)) ?? 'unseen',
-      sessions: members.reduce((sum, { box }) => sum + box.sessions, 0),
+      at,
+      boxes,
+      counts,
+      sessions: boxes.reduce((sum, box) => sum + box.sessions, 0),
     };
   });
+}
+
+function middle(members: readonly Placed[]): Point {
+  return {
+    x: members.reduce((sum, { at }) => sum + at.x, 0) / members.length,
+    y: members.reduce((sum, { at }) => sum + at.y, 0) / members.length,
+  };
 }
 
 const WORDS: Readonly<Record<Condition, string>> = {
@@ -75,12 +103,9 @@ export function describe(cluster: Cluster): string {
   const streams =
     cluster.sessions === 0 ? '' : `; ${cluster.sessions} ${cluster.sessions === 1 ? 'stream' : 'streams'}`;
   const [first] = cluster.boxes;
-  if (cluster.boxes.length === 1 && first !== undefined)
-    return `${first.name}: ${WORDS[cluster.condition]}${streams}`;
-  const parts = WORST_FIRST.map(
-    (condition) => [condition, cluster.boxes.filter((box) => conditionOf(box) === condition).length] as const,
-  )
-    .filter(([, count]) => count > 0)
-    .map(([condition, count]) => `${count} ${WORDS[condition]}`);
-  return `${cluster.boxes.length} boxes: ${parts.join(', ')}${streams}`;
+  const parts = cluster.counts.map(({ condition, count }) => `${count} ${WORDS[condition]}`);
+  if (cluster.boxes.length > 1 || first === undefined) {
+    return `${cluster.boxes.length} boxes: ${parts.join(', ')}${streams}`;
+  }
+  return `${first.name}: ${WORDS[conditionOf(first)]}${streams}`;
 }

@@ -6,7 +6,7 @@ import type { GeometryCollection, Topology } from 'topojson-specification';
 import coarseUrl from 'world-atlas/countries-110m.json?url';
 import fineUrl from 'world-atlas/countries-50m.json?url';
 
-import { project } from './projection';
+import { project, WORLD, type Point } from './projection';
 
 export interface Land {
   readonly land: string;
@@ -48,22 +48,44 @@ type Position = readonly number[];
 function pathOf(geometry: GeoJSON.Geometry | null): string {
   switch (geometry?.type) {
     case 'Polygon':
-      return geometry.coordinates.map((ring) => line(ring, true)).join('');
+      return geometry.coordinates.map((ring) => drawn(ring, true)).join('');
     case 'MultiPolygon':
-      return geometry.coordinates.flatMap((polygon) => polygon.map((ring) => line(ring, true))).join('');
+      return geometry.coordinates.flatMap((polygon) => polygon.map((ring) => drawn(ring, true))).join('');
     case 'MultiLineString':
-      return geometry.coordinates.map((part) => line(part, false)).join('');
+      return geometry.coordinates.map((part) => drawn(part, false)).join('');
     case 'LineString':
-      return line(geometry.coordinates, false);
+      return drawn(geometry.coordinates, false);
     default:
       return '';
   }
 }
 
-function line(positions: readonly Position[], closed: boolean): string {
-  const points = positions.map(([longitude = 0, latitude = 0]) => {
-    const { x, y } = project(longitude, latitude);
-    return `${x.toFixed(2)},${y.toFixed(2)}`;
-  });
-  return points.length === 0 ? '' : `M${points.join('L')}${closed ? 'Z' : ''}`;
+/** One ring or line. What crosses the 180th meridian goes on beyond the map's edge and is drawn at both edges. */
+export function drawn(positions: readonly Position[], closed: boolean): string {
+  const points: Point[] = [];
+  let turn = 0;
+  let before: number | null = null;
+  for (const [longitude = 0, latitude = 0] of positions) {
+    if (before !== null && longitude - before > 180) turn -= 360;
+    if (before !== null && longitude - before < -180) turn += 360;
+    before = longitude;
+    const { y } = project(longitude, latitude);
+    points.push({ x: ((longitude + turn + 180) / 360) * WORLD, y });
+  }
+  const [first] = points;
+  const last = points.at(-1);
+  if (first === undefined || last === undefined) return '';
+  // Antarctica goes all the way round: closed along the map's lower edge.
+  if (closed && Math.abs(last.x - first.x) > WORLD / 2)
+    points.push({ x: last.x, y: WORLD }, { x: first.x, y: WORLD });
+  const xs = points.map(({ x }) => x);
+  const shifts = [0];
+  if (Math.min(...xs) < 0) shifts.push(WORLD);
+  if (Math.max(...xs) > WORLD) shifts.push(-WORLD);
+  return shifts
+    .map(
+      (shift) =>
+        `M${points.map(({ x, y }) => `${(x + shift).toFixed(2)},${y.toFixed(2)}`).join('L')}${closed ? 'Z' : ''}`,
+    )
+    .join('');
 }
