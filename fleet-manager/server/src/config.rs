@@ -24,7 +24,8 @@ pub struct Config {
     pub people: crate::people::Config,
     pub channels: crate::channels::Config,
     pub broker: crate::link::Config,
-    pub boxes: crate::boxes::Config,
+    pub enrolment: crate::enrolment::Config,
+    pub commands: crate::commands::Config,
     pub streams: crate::streams::Config,
     pub ingests: crate::ingests::Config,
     pub alerts: crate::alerts::Config,
@@ -43,7 +44,8 @@ impl Default for Config {
             people: crate::people::Config::default(),
             channels: crate::channels::Config::default(),
             broker: crate::link::Config::default(),
-            boxes: crate::boxes::Config::default(),
+            enrolment: crate::enrolment::Config::default(),
+            commands: crate::commands::Config::default(),
             streams: crate::streams::Config::default(),
             ingests: crate::ingests::Config::default(),
             alerts: crate::alerts::Config::default(),
@@ -56,6 +58,12 @@ impl Config {
     #[must_use]
     pub fn database(&self) -> PathBuf {
         self.data_dir.join("fleet.sqlite")
+    }
+
+    /// The certificate authority's directory.
+    #[must_use]
+    pub fn ca_dir(&self) -> PathBuf {
+        self.data_dir.join("ca")
     }
 
     /// The secret half of what stream keys are signed with.
@@ -113,10 +121,17 @@ impl Default for Http {
 #[serde(deny_unknown_fields)]
 pub struct Tls {
     pub listen: SocketAddr,
-    /// PEM, with what leads to its authority. Read again when it changes.
-    pub certificate: PathBuf,
+    /// PEM, with what leads to its authority. Read again when it changes. Default: one of the fleet's own authority,
+    /// which boxes trust and browsers do not.
+    #[serde(default)]
+    pub certificate: Option<PathBuf>,
     /// PEM.
-    pub private_key: PathBuf,
+    #[serde(default)]
+    pub private_key: Option<PathBuf>,
+    /// Host names and addresses that a certificate of the fleet's own authority is for, beside the one in
+    /// `public_url`.
+    #[serde(default)]
+    pub names: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -141,6 +156,11 @@ impl Validate for Config {
                 format!("{address} is not a loopback address: use `tls`, or name the proxy in `trusted_proxies`"),
             ));
         }
+        if let Some(tls) = &self.http.tls
+            && tls.certificate.is_some() != tls.private_key.is_some()
+        {
+            return Err(("http.tls", "`certificate` and `private_key` need each other".to_owned()));
+        }
         if let Some(address) = self.metrics.listen
             && !address.ip().is_loopback()
         {
@@ -164,6 +184,9 @@ impl Validate for Config {
         if self.http.header_timeout_s == 0 || self.http.body_timeout_s == 0 {
             return Err(("http.header_timeout_s", "timeouts must not be 0".to_owned()));
         }
+        self.broker.validate()?;
+        self.enrolment.validate()?;
+        self.commands.validate()?;
         self.people.validate()
     }
 }

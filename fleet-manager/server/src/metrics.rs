@@ -2,7 +2,13 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
 use prometheus_client::registry::Registry;
+
+use crate::error::Error;
+use crate::state::App;
 
 /// Each area registers what it counts when its state is made.
 #[derive(Default)]
@@ -24,4 +30,13 @@ impl Metrics {
         prometheus_client::encoding::text::encode(&mut text, &registry)?;
         Ok(text)
     }
+}
+
+/// The loopback listener's routes.
+pub(crate) fn router(app: &App) -> Router {
+    Router::new().route("/metrics", get(metrics)).with_state(app.clone())
+}
+
+async fn metrics(State(app): State<App>) -> Result<String, Error> {
+    app.metrics.render().map_err(|error| Error::Internal(format!("metrics: {error}")))
 }

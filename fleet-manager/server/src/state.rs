@@ -12,7 +12,9 @@ use crate::error::Error;
 use crate::live::Hub;
 use crate::metrics::Metrics;
 use crate::revocations::Revoked;
-use crate::{alerts, boxes, channels, ids, ingests, link, people, streams, webhooks};
+use crate::{
+    alerts, boxes, channels, commands, enrolment, ids, ingests, link, people, streams, telemetry, webhooks,
+};
 
 /// The server's state. Cheap to clone; every area has its part.
 #[derive(Clone)]
@@ -30,8 +32,11 @@ pub struct Inner {
     pub shutdown: Shutdown,
     pub people: people::State,
     pub channels: channels::State,
+    pub enrolment: enrolment::State,
     pub link: link::State,
     pub boxes: boxes::State,
+    pub commands: commands::State,
+    pub telemetry: telemetry::State,
     pub streams: streams::State,
     pub ingests: ingests::State,
     pub alerts: alerts::State,
@@ -46,18 +51,23 @@ impl App {
     pub async fn new(config: Config, clock: Clock, db: Db, shutdown: Shutdown) -> Result<Self, Error> {
         let run = ids::ulid(clock.unix_ms())?;
         let revoked = Revoked::load(&db).await?;
+        let now_ms = clock.unix_ms();
+        let metrics = Metrics::default();
         Ok(Self(Arc::new(Inner {
             live: Hub::new(run),
-            metrics: Metrics::default(),
             people: people::State::new(&config)?,
             channels: channels::State::load(&config)?,
-            link: link::State::new(&config)?,
-            boxes: boxes::State::new(&config)?,
+            enrolment: enrolment::State::load(&config)?,
+            link: link::State::new(&config, &metrics),
+            boxes: boxes::State::load(&config, &db, now_ms).await?,
+            commands: commands::State::new(&config)?,
+            telemetry: telemetry::State::load(&db, now_ms).await?,
             streams: streams::State::new(&config)?,
             ingests: ingests::State::new(&config)?,
             alerts: alerts::State::new(&config)?,
             webhooks: webhooks::State::new(&config)?,
             revoked,
+            metrics,
             config,
             clock,
             db,

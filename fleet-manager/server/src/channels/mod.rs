@@ -21,7 +21,7 @@ use crate::state::App;
 pub use changes::{Minted, NewKey, mint};
 pub use routes::routes;
 pub use rows::{Channel, ChannelView, KeyView};
-pub use signing::{SigningKey, create_files};
+pub use signing::{Error as SigningKeyError, SigningKey, create_files};
 
 /// This area's section of the configuration.
 #[derive(Debug, Clone, Deserialize)]

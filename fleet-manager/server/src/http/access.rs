@@ -107,6 +107,9 @@ impl Api {
         for (path, item) in &mut routes.1.paths {
             for operation in operations_mut(item) {
                 describe(operation, access, self.tag);
+                // The functions' names are unique within an area only.
+                operation.operation_id =
+                    operation.operation_id.take().map(|name| format!("{}_{name}", self.tag));
                 problems::complete(operation, access, path);
             }
         }

@@ -10,6 +10,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::openapi::{Components, InfoBuilder, OpenApi};
 use utoipa::{PartialSchema as _, ToSchema as _};
 
+use super::docs_page;
 use super::identity::COOKIE;
 use crate::error::Problem;
 
@@ -64,13 +65,15 @@ pub(super) struct Description {
 
 impl Description {
     pub(super) fn new(description: &OpenApi) -> Self {
-        let json = serde_json::to_vec(description).unwrap_or_default().into();
-        Self { json, page: "".into() }
+        let json = serde_json::to_vec(description).unwrap_or_default();
+        let value = serde_json::from_slice(&json).unwrap_or_default();
+        Self { page: docs_page::render(&value).into(), json: json.into() }
     }
 }
 
 pub(super) async fn json(Extension(description): Extension<Description>) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], description.json).into_response()
+    let headers = [(header::CONTENT_TYPE, "application/json")];
+    (headers, description.json).into_response()
 }
 
 pub(super) async fn page(Extension(description): Extension<Description>) -> Response {

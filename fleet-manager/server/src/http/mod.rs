@@ -5,6 +5,7 @@ pub mod access;
 mod assets;
 pub mod client;
 mod docs;
+mod docs_page;
 mod events;
 pub mod extract;
 mod headers;
@@ -13,6 +14,7 @@ pub mod list;
 mod problems;
 pub mod serve;
 mod time;
+pub mod tls;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -26,7 +28,9 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::error::{Error, PROBLEM_JSON, Problem};
 use crate::state::App;
-use crate::{alerts, audit, boxes, channels, ingests, link, people, streams, webhooks};
+use crate::{
+    alerts, audit, boxes, channels, commands, enrolment, ingests, people, streams, telemetry, webhooks,
+};
 use client::{Client, Peer};
 
 /// Where the API lives.
@@ -60,8 +64,10 @@ fn api() -> (Router<App>, OpenApi) {
     let areas = [
         people::routes(),
         channels::routes(),
+        enrolment::routes(),
         boxes::routes(),
-        link::routes(),
+        commands::routes(),
+        telemetry::routes(),
         streams::routes(),
         ingests::routes(),
         alerts::routes(),

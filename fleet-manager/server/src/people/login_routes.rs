@@ -264,13 +264,21 @@ pub(super) async fn end_login(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Whether name and password will do.
+///
+/// # Errors
+/// Why not.
+pub fn check_credentials(config: &super::Config, name: &str, password: &str) -> Result<(), Error> {
+    rows::check_name(name)?;
+    rows::check_password("password", password, name, config.password_min)
+}
+
 /// The first administrator, made from the command line.
 ///
 /// # Errors
 /// When name or password will not do, or there is somebody already.
 pub async fn first_administrator(app: &App, name: String, password: String) -> Result<(), Error> {
-    rows::check_name(&name)?;
-    rows::check_password("password", &password, &name, app.config.people.password_min)?;
+    check_credentials(&app.config.people, &name, &password)?;
     let hash = app.people.hasher.hash(password).await?;
     let now_ms = app.now_ms();
     let id = crate::ids::ulid(now_ms)?;

@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use crate::error::Error;
 use crate::state::App;
 use crate::tasks::Tasks;
-pub use login_routes::first_administrator;
+pub use login_routes::{check_credentials, first_administrator};
 pub use routes::routes;
 pub use rows::PersonView;
 pub use token_routes::TokenView;
