@@ -4,12 +4,16 @@
 //! ([`settings`], [`telemetry`], [`sessions`], [`actions`]) meet in [`seams`].
 
 pub mod actions;
+mod appliance;
 pub mod clock;
 pub mod config;
+mod core;
 pub mod events;
 pub mod files;
 pub mod fleet;
+pub mod host;
 pub mod identity;
+pub mod local;
 pub mod seams;
 pub mod sessions;
 pub mod settings;
@@ -18,4 +22,6 @@ pub mod telemetry;
 mod time;
 mod tls;
 
+pub use appliance::Host;
 pub use config::Config;
+pub use core::{Error, box_id, run};
