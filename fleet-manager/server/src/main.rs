@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use nodi_daemon::{config, exit, logging, shutdown, systemd};
+use nodi_fleet::broker_config;
+use nodi_fleet::ca::Authority;
 use nodi_fleet::clock::Clock;
 use nodi_fleet::config::Config;
 use nodi_fleet::maintenance::{self, Level};
@@ -46,6 +48,53 @@ enum Command {
         /// The copy; it must not exist.
         path: PathBuf,
     },
+    /// Write a complete configuration of Mosquitto, with a new certificate for it.
+    BrokerConfig {
+        /// Where to; made when missing.
+        #[arg(long, alias = "dir")]
+        directory: PathBuf,
+        /// Address that it listens on. Default: every address, with the port of `broker.port`.
+        #[arg(long)]
+        listen: Option<std::net::SocketAddr>,
+        /// A name or an address that clients reach it by; may be repeated. Default: what the configuration says.
+        #[arg(long = "name")]
+        names: Vec<String>,
+        /// Who Mosquitto runs as. Default: who runs this.
+        #[arg(long)]
+        user: Option<String>,
+        /// Where it keeps sessions and retained messages. Default: `data` in the directory.
+        #[arg(long)]
+        persistence: Option<PathBuf>,
+        /// Connections at a time.
+        #[arg(long, default_value_t = 20_000)]
+        max_connections: u32,
+    },
+    /// Make a certificate of the fleet's authority.
+    Issue {
+        kind: IssueKind,
+        /// What it is called: an origin's name at the broker, a file's comment otherwise.
+        id: String,
+        /// A name or an address that it is reached by; may be repeated.
+        #[arg(long = "name", required = true)]
+        names: Vec<String>,
+        /// Where the certificate goes, PEM.
+        #[arg(long)]
+        certificate: PathBuf,
+        /// Where its key goes, PEM.
+        #[arg(long)]
+        key: PathBuf,
+        /// Days for which it is good.
+        #[arg(long, default_value_t = 825)]
+        days: u32,
+    },
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum IssueKind {
+    /// Serves with it.
+    Server,
+    /// Serves with it, and follows the revocations at the broker.
+    Origin,
 }
 
 fn main() -> ExitCode {
@@ -70,6 +119,12 @@ fn main() -> ExitCode {
         Command::Backup { path } => maintenance::backup(&config, &Clock::System, &path)
             .map(|()| say(&format!("{}: written and verified", path.display())))
             .map_err(anyhow::Error::from),
+        Command::BrokerConfig { directory, listen, names, user, persistence, max_connections } => {
+            broker_config(&config, directory, listen, names, user, persistence, max_connections)
+        }
+        Command::Issue { kind, id, names, certificate, key, days } => {
+            issue(&config, kind, &id, &names, &certificate, &key, days)
+        }
     };
     match result {
         Ok(()) => ExitCode::from(exit::OK),
@@ -129,6 +184,66 @@ fn check(config: &Config) -> ExitCode {
         say(&format!("{word} {}", finding.text));
     }
     ExitCode::from(if failed { exit::FAILURE } else { exit::OK })
+}
+
+fn broker_config(
+    config: &Config,
+    directory: PathBuf,
+    listen: Option<std::net::SocketAddr>,
+    mut names: Vec<String>,
+    user: Option<String>,
+    persistence: Option<PathBuf>,
+    max_connections: u32,
+) -> anyhow::Result<()> {
+    let broker = &config.broker;
+    if names.is_empty() {
+        names = vec![broker.host.clone()];
+        names.extend(broker.box_host.clone());
+        names.dedup();
+    }
+    // Mosquitto reads its files from wherever it was started.
+    let absolute = |path: PathBuf| std::path::absolute(&path).with_context(|| path.display().to_string());
+    let directory = absolute(directory)?;
+    let settings = broker_config::Settings {
+        persistence: persistence.map_or_else(|| Ok(directory.join("data")), absolute)?,
+        directory,
+        listen: listen.unwrap_or_else(|| (std::net::Ipv4Addr::UNSPECIFIED, broker.port).into()),
+        names,
+        user: user.or_else(broker_config::current_user).context("--user: who runs this has no name")?,
+        max_connections,
+    };
+    let authority = Authority::load(&config.ca_dir())?;
+    broker_config::write(&settings, &authority, Clock::System.unix_ms())?;
+    say(&format!("mosquitto -c {}", settings.main().display()));
+    if !broker.revocation_lists.contains(&settings.revocation_list()) {
+        say("Put this into the configuration of nodi-fleet, so that revoked boxes are refused:");
+        say("[broker]");
+        say(&format!("revocation_lists = [{:?}]", settings.revocation_list().display().to_string()));
+        say("reload = [\"systemctl\", \"reload\", \"mosquitto\"]");
+    }
+    Ok(())
+}
+
+fn issue(
+    config: &Config,
+    kind: IssueKind,
+    id: &str,
+    names: &[String],
+    certificate: &Path,
+    key: &Path,
+    days: u32,
+) -> anyhow::Result<()> {
+    let authority = Authority::load(&config.ca_dir())?;
+    let validity = Duration::from_secs(u64::from(days) * 24 * 3_600);
+    let now_ms = Clock::System.unix_ms();
+    let identity = match kind {
+        IssueKind::Server => authority.issue_server(names, validity, now_ms)?,
+        IssueKind::Origin => authority.issue_origin(id, names, validity, now_ms)?,
+    };
+    broker_config::write_identity(certificate, key, &identity)?;
+    say(&format!("certificate  {}", certificate.display()));
+    say(&format!("key          {}", key.display()));
+    Ok(())
 }
 
 #[allow(clippy::print_stdout, reason = "what somebody typed a command for is its output")]

@@ -138,8 +138,13 @@ impl Registry {
     pub(crate) fn insert(&self, record: Record, now_ms: i64) {
         let id = record.id.clone();
         let summary = Arc::new(BoxSummary::of(&record, &self.epoch, now_ms));
-        let slot =
-            Slot { shown: Arc::clone(&summary), summary, record: Arc::new(record), shown_ms: 0, waits: false };
+        let slot = Slot {
+            shown: Arc::clone(&summary),
+            summary,
+            record: Arc::new(record),
+            shown_ms: 0,
+            waits: false,
+        };
         let mut inner = self.write();
         inner.boxes.insert(id.clone(), slot);
         inner.urgent.insert(id.clone());
@@ -154,7 +159,12 @@ impl Registry {
     }
 
     /// Changes a box. `None`: there is no such box.
-    pub(crate) fn update<T>(&self, id: &BoxId, now_ms: i64, change: impl FnOnce(&mut Record) -> T) -> Option<T> {
+    pub(crate) fn update<T>(
+        &self,
+        id: &BoxId,
+        now_ms: i64,
+        change: impl FnOnce(&mut Record) -> T,
+    ) -> Option<T> {
         let mut inner = self.write();
         let Inner { boxes, urgent, moved } = &mut *inner;
         let slot = boxes.get_mut(id)?;

@@ -50,7 +50,12 @@ pub fn overlay(below: &Settings, above: &Settings) -> Settings {
 /// # Errors
 /// Which value is not possible, and why.
 pub fn validate(settings: &Settings) -> Result<(), Error> {
-    fn within<T: PartialOrd + std::fmt::Display>(field: &str, value: T, low: T, high: T) -> Result<(), Error> {
+    fn within<T: PartialOrd + std::fmt::Display>(
+        field: &str,
+        value: T,
+        low: T,
+        high: T,
+    ) -> Result<(), Error> {
         if value >= low && value <= high {
             return Ok(());
         }
@@ -82,7 +87,10 @@ pub fn validate(settings: &Settings) -> Result<(), Error> {
         let mut names = BTreeSet::new();
         for (at, origin) in origins.iter().enumerate() {
             if !names.insert(&origin.name) {
-                return Err(Error::invalid(format!("settings.origins[{at}].name"), "another origin has this name"));
+                return Err(Error::invalid(
+                    format!("settings.origins[{at}].name"),
+                    "another origin has this name",
+                ));
             }
             check_origin_name(at, &origin.name)?;
             check_origin_url(at, &origin.url)?;
@@ -114,7 +122,10 @@ fn validate_ladder(ladder: &[Rung]) -> Result<(), Error> {
             return Err(invalid(format!("[{at}].name"), format!("{} is taken", rung.name)));
         }
         if !(90..=2160).contains(&rung.height) {
-            return Err(invalid(format!("[{at}].height"), format!("{} is not between 90 and 2160", rung.height)));
+            return Err(invalid(
+                format!("[{at}].height"),
+                format!("{} is not between 90 and 2160", rung.height),
+            ));
         }
         if !(50_000..=50_000_000).contains(&rung.bitrate) {
             let reason = format!("{} is not between 50000 and 50000000", rung.bitrate);
@@ -125,7 +136,10 @@ fn validate_ladder(ladder: &[Rung]) -> Result<(), Error> {
         if let [above, below] = pair
             && (above.height, above.bitrate) < (below.height, below.bitrate)
         {
-            return Err(invalid(format!("[{}]", at + 1), "is better than the one before: best first".to_owned()));
+            return Err(invalid(
+                format!("[{}]", at + 1),
+                "is better than the one before: best first".to_owned(),
+            ));
         }
     }
     Ok(())
@@ -137,21 +151,23 @@ fn check_origin_name(at: usize, name: &str) -> Result<(), Error> {
     if good {
         return Ok(());
     }
-    Err(Error::invalid(
-        format!("settings.origins[{at}].name"),
-        "is not 1 to 32 letters, digits, '-' and '_'",
-    ))
+    Err(Error::invalid(format!("settings.origins[{at}].name"), "is not 1 to 32 letters, digits, '-' and '_'"))
 }
 
 fn check_origin_url(at: usize, url: &str) -> Result<(), Error> {
     let host = url.strip_prefix("https://").unwrap_or_default();
     let good = !host.is_empty()
         && url.len() <= MAX_TEXT
-        && url.parse::<axum::http::Uri>().is_ok_and(|uri| uri.path() == "/" && uri.query().is_none() && uri.host().is_some());
+        && url
+            .parse::<axum::http::Uri>()
+            .is_ok_and(|uri| uri.path() == "/" && uri.query().is_none() && uri.host().is_some());
     if good {
         return Ok(());
     }
-    Err(Error::invalid(format!("settings.origins[{at}].url"), "is not of the form https://host or https://host:port"))
+    Err(Error::invalid(
+        format!("settings.origins[{at}].url"),
+        "is not of the form https://host or https://host:port",
+    ))
 }
 
 /// How one setting stands.
@@ -201,7 +217,9 @@ pub fn differences(desired: &Settings, version: u64, reported: Option<&Reported>
             let standing = match reported {
                 // What nobody wants otherwise is as it should be.
                 _ if desired == in_force || desired.is_null() => Standing::Applied,
-                Some(reported) if reported.rejected.as_ref().is_some_and(|rejected| rejected.version == version) => {
+                Some(reported)
+                    if reported.rejected.as_ref().is_some_and(|rejected| rejected.version == version) =>
+                {
                     Standing::Rejected
                 }
                 Some(reported) if reported.pending.iter().any(|pending| pending == top) => Standing::Pending,
@@ -254,7 +272,10 @@ mod tests {
         };
         let both = overlay(&fleet, &own);
         assert_eq!((both.telemetry_s, both.drain), (Some(10), Some(true)));
-        assert_eq!(both.limits, Some(Limits { connections: Some(2), bitrate_bps: Some(9), ..Limits::default() }));
+        assert_eq!(
+            both.limits,
+            Some(Limits { connections: Some(2), bitrate_bps: Some(9), ..Limits::default() })
+        );
         assert_eq!(overlay(&fleet, &Settings::default()), fleet);
         assert_eq!(overlay(&Settings::default(), &own), own);
     }
@@ -266,13 +287,19 @@ mod tests {
             (Settings { telemetry_s: Some(0), ..Settings::default() }, "settings.telemetry_s"),
             (Settings { part_ms: Some(1_001), ..Settings::default() }, "settings.part_ms"),
             (Settings { ladder: Some(vec![]), ..Settings::default() }, "settings.ladder"),
-            (Settings { ladder: Some(vec![rung("a", 360), rung("b", 720)]), ..Settings::default() }, "settings.ladder[1]"),
+            (
+                Settings { ladder: Some(vec![rung("a", 360), rung("b", 720)]), ..Settings::default() },
+                "settings.ladder[1]",
+            ),
             (
                 Settings { ladder: Some(vec![rung("a", 720), rung("a", 360)]), ..Settings::default() },
                 "settings.ladder[1].name",
             ),
             (
-                Settings { limits: Some(Limits { connections: Some(0), ..Limits::default() }), ..Settings::default() },
+                Settings {
+                    limits: Some(Limits { connections: Some(0), ..Limits::default() }),
+                    ..Settings::default()
+                },
                 "settings.limits.connections",
             ),
             (
@@ -290,7 +317,10 @@ mod tests {
                 },
                 "settings.origins[1].name",
             ),
-            (Settings { stream_keys: Some(vec!["AAAA".into()]), ..Settings::default() }, "settings.stream_keys[0]"),
+            (
+                Settings { stream_keys: Some(vec!["AAAA".into()]), ..Settings::default() },
+                "settings.stream_keys[0]",
+            ),
         ];
         for (settings, expected) in cases {
             match validate(&settings) {
@@ -326,7 +356,12 @@ mod tests {
         let mut reported = Reported {
             applied: 7,
             epoch: String::new(),
-            settings: Settings { telemetry_s: Some(5), drain: Some(false), part_ms: Some(333), ..Settings::default() },
+            settings: Settings {
+                telemetry_s: Some(5),
+                drain: Some(false),
+                part_ms: Some(333),
+                ..Settings::default()
+            },
             rejected: None,
             pending: vec!["ladder".into()],
             at_ms: 0,

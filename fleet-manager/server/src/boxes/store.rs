@@ -68,7 +68,8 @@ fn record(row: &Row<'_>, now_ms: i64) -> Result<Record, Error> {
     let connection = u64::try_from(row.get::<_, i64>("connection")?).unwrap_or(0);
     let last_seen_ms: Option<i64> = row.get("last_seen_ms")?;
     // The telemetry of an earlier process is shown with the time at which the box was last seen.
-    let telemetry = optional_json(row, "telemetry")?.map(|telemetry| (Arc::new(telemetry), last_seen_ms.unwrap_or(0)));
+    let telemetry =
+        optional_json(row, "telemetry")?.map(|telemetry| (Arc::new(telemetry), last_seen_ms.unwrap_or(0)));
     Ok(Record {
         no: row.get("no")?,
         id: id(&row.get::<_, String>("id")?)?,
@@ -144,7 +145,8 @@ pub fn insert(
             serde_json::to_string(hardware)?,
             version,
         ])?;
-    one(connection, &id, now_ms)?.ok_or_else(|| Error::Internal("a box vanished while it was added".to_owned()))
+    one(connection, &id, now_ms)?
+        .ok_or_else(|| Error::Internal("a box vanished while it was added".to_owned()))
 }
 
 /// The key that a box enrolled with.
@@ -164,7 +166,8 @@ pub fn public_key(connection: &Connection, id: &BoxId) -> Result<Option<PublicKe
 /// # Errors
 /// SQLite's.
 pub fn save_seen(connection: &Connection, record: &Record) -> Result<(), Error> {
-    let telemetry = record.telemetry.as_ref().map(|(telemetry, _)| serde_json::to_string(&**telemetry)).transpose()?;
+    let telemetry =
+        record.telemetry.as_ref().map(|(telemetry, _)| serde_json::to_string(&**telemetry)).transpose()?;
     connection
         .prepare_cached(
             "UPDATE box SET online = ?2, connection = ?3, boot_id = ?4, last_seen_ms = ?5, hardware = ?6, \
@@ -209,9 +212,9 @@ pub fn set_desired(
         return Ok(None);
     }
     let next = version + 1;
-    connection
-        .prepare_cached("UPDATE box SET desired = ?2, desired_version = ?3 WHERE id = ?1")?
-        .execute(params![id.as_str(), serde_json::to_string(desired)?, i64::try_from(next).unwrap_or(i64::MAX)])?;
+    connection.prepare_cached("UPDATE box SET desired = ?2, desired_version = ?3 WHERE id = ?1")?.execute(
+        params![id.as_str(), serde_json::to_string(desired)?, i64::try_from(next).unwrap_or(i64::MAX)],
+    )?;
     Ok(Some(next))
 }
 

@@ -34,7 +34,9 @@ pub enum State {
     Revoked,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
     #[default]
@@ -175,7 +177,9 @@ pub fn reasons(record: &Record, epoch: &str, now_ms: i64) -> Vec<Reason> {
         if let Some(zone) = telemetry
             .temperatures
             .iter()
-            .filter(|zone| zone.celsius >= zone.throttles_at.map_or(HEAT_WARNING, |limit| limit - HEAT_MARGIN))
+            .filter(|zone| {
+                zone.celsius >= zone.throttles_at.map_or(HEAT_WARNING, |limit| limit - HEAT_MARGIN)
+            })
             .max_by(|a, b| a.celsius.total_cmp(&b.celsius))
         {
             add("hot", Health::Warning, format!("{} is at {:.0} °C.", zone.zone, zone.celsius));
@@ -200,7 +204,9 @@ pub fn reasons(record: &Record, epoch: &str, now_ms: i64) -> Vec<Reason> {
             let severity = if uplink.lag_ms >= LAG_CRITICAL_MS { Health::Critical } else { Health::Warning };
             add("uplink_lag", severity, format!("Its uplink is {} s behind.", uplink.lag_ms / 1_000));
         }
-        for process in telemetry.processes.iter().filter(|process| !process.running && process.name != "transcode") {
+        for process in
+            telemetry.processes.iter().filter(|process| !process.running && process.name != "transcode")
+        {
             add("process", Health::Critical, format!("{} does not run.", process.name));
         }
         if telemetry.clock_synchronised == Some(false)
