@@ -21,8 +21,14 @@ export default defineConfig({
     // `npm run dev:fleet` against a running server: NODI_FLEET=http://127.0.0.1:8090 npm run dev:fleet
     proxy: server === undefined ? {} : { '/api': { target: server, secure: false } },
   },
+  // What is tested without a browser is the code that runs in one, not what would run on a server.
+  resolve: process.env['VITEST'] === undefined ? {} : { conditions: ['browser'] },
   test: {
     name: 'dashboard',
-    include: ['unit/**/*.test.ts'],
+    include: ['unit/**/*.test.ts', 'test/pages/**/*.test.ts'],
+    globalSetup: './test/pages/build.ts',
+    // A browser starts for each file.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
   },
 });

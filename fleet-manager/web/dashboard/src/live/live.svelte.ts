@@ -1,6 +1,8 @@
 // Live changes from the server. One connection for the whole page; after a break it resumes where it was, and when that
 // is too long ago for the server, everybody who listens is told to fetch anew.
 
+import { untrack } from 'svelte';
+
 import { delayMs } from '../../../src/backoff';
 import { api } from '../api/client';
 import type {
@@ -74,8 +76,12 @@ class Live {
     return () => set.delete(handler as (value: never) => void);
   }
 
+  // Effects call these; none of them shall run again because the connection's state, which they look at, changed.
+
   start(): void {
-    if (this.running === null && this.retry === undefined) this.connect();
+    untrack(() => {
+      if (this.running === null && this.retry === undefined) this.connect();
+    });
   }
 
   stop(): void {
@@ -91,9 +97,9 @@ class Live {
 
   /** Telemetry of this box comes too, until the returned function is called. */
   watchBox(id: string): () => void {
-    this.narrow(id);
+    untrack(() => this.narrow(id));
     return () => {
-      if (this.box === id) this.narrow(null);
+      if (this.box === id) untrack(() => this.narrow(null));
     };
   }
 

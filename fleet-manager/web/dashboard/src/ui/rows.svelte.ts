@@ -2,7 +2,7 @@
 
 import { SvelteMap } from 'svelte/reactivity';
 
-import { api, type Query } from '../api/client';
+import { api, type Client, type Query } from '../api/client';
 import type { Page } from '../api/types';
 
 export interface Rows<T> {
@@ -48,6 +48,7 @@ export class PagedRows<T> implements Rows<T> {
   constructor(
     private readonly path: string,
     private readonly key: (item: T) => string,
+    private readonly client: Client = api,
   ) {}
 
   at(index: number): T | undefined {
@@ -111,7 +112,7 @@ export class PagedRows<T> implements Rows<T> {
     const epoch = this.epoch;
     this.underway.add(page);
     try {
-      const answer = await api.get<Page<T>>(this.path, {
+      const answer = await this.client.get<Page<T>>(this.path, {
         query: { ...this.query, page: page + 1, per_page: PER_PAGE },
       });
       if (epoch !== this.epoch) return;

@@ -1,0 +1,7 @@
+import type { Page } from 'playwright-core';
+
+export function openBrowser(options?: {
+  width?: number;
+  height?: number;
+  phone?: boolean;
+}): Promise<{ page: Page; close: () => Promise<void> }>;
