@@ -86,6 +86,10 @@ export interface Webhook {
   readonly kinds: readonly string[];
   readonly enabled: boolean;
   readonly created_ms: number;
+  readonly created_by: string;
+  /** Deliveries that wait, and those that were given up because too many waited. */
+  readonly waiting: number;
+  readonly dropped: number;
 }
 
 export interface MadeWebhook extends Webhook {
@@ -95,6 +99,8 @@ export interface MadeWebhook extends Webhook {
 
 export interface Delivery {
   readonly id: string;
+  /** Such as `alert.started`. */
+  readonly event: string;
   readonly kind: string;
   readonly state: 'waiting' | 'delivered' | 'failed';
   readonly attempts: number;

@@ -45,6 +45,9 @@ const WHOLE: Readonly<Record<string, string>> = {
   'person.logout': 'logged out',
   logout: 'logged out',
   'login.end': 'logged out another browser',
+  'password.change': 'changed their own password',
+  'box.settings': 'changed the settings of box',
+  'fleet.settings': 'changed the fleet’s settings',
 };
 
 const THINGS: Readonly<Record<string, string>> = {
@@ -69,7 +72,10 @@ export interface Deed {
 export function deed(action: string, target: string | null): Deed {
   const [kind, id] = splitTarget(target);
   const whole = WHOLE[action];
-  if (whole !== undefined) return { verb: whole, target: '', href: null };
+  if (whole !== undefined)
+    return kind === 'box'
+      ? { verb: whole, target: id, href: pageOf(kind, id) }
+      : { verb: whole, target: '', href: null };
   const parts = action.split('.');
   const verb = parts.at(-1) ?? '';
   const things = parts.slice(0, -1).map((part) => THINGS[part] ?? part.replaceAll('_', ' '));
