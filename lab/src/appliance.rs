@@ -285,7 +285,10 @@ fn write_configs(
         let json =
             serde_json::to_vec_pretty(provisioning).map_err(|error| io("provisioning")(error.into()))?;
         std::fs::write(&file, json).map_err(io(format!("writing {}", file.display())))?;
-        write("agent", config::agent(paths, ports, &AgentPrograms::find()?), &overrides.agent)?;
+        let logs = ["ingest", "transcode", "uplink", "agent"]
+            .map(|process| around.logs.join(numbered(process, index)).with_extension("log"));
+        let base = config::agent(paths, ports, &AgentPrograms::find()?, &logs);
+        write("agent", base, &overrides.agent)?;
     }
     Ok(())
 }

@@ -280,8 +280,15 @@ impl AgentPrograms {
     }
 }
 
-pub(crate) fn agent(paths: &BoxPaths, ports: BoxPorts, programs: &AgentPrograms) -> Value {
+/// `logs` stand for the journal.
+pub(crate) fn agent(paths: &BoxPaths, ports: BoxPorts, programs: &AgentPrograms, logs: &[PathBuf]) -> Value {
     let keys = paths.key_files();
+    let host = |words: &[&str]| {
+        let mut all = vec![programs.lab.display().to_string(), "host".to_owned(), "--socket".to_owned()];
+        all.push(paths.host_socket().display().to_string());
+        all.extend(words.iter().map(|word| (*word).to_owned()));
+        all
+    };
     json!({
         "provisioning": paths.provisioning(),
         "state": paths.agent(),
@@ -297,6 +304,8 @@ pub(crate) fn agent(paths: &BoxPaths, ports: BoxPorts, programs: &AgentPrograms)
                 "program": programs.ingest,
                 "config": paths.config_of("ingest"),
                 "listen": format!("unix:{}", paths.ingest_socket().display()),
+                "rtmp_url": format!("rtmp://127.0.0.1:{}/live", ports.rtmp),
+                "rtmps_url": format!("rtmps://localhost:{}/live", ports.rtmps),
             },
             "transcode": { "program": programs.transcode, "config": paths.config_of("transcode") },
             "uplink": {
@@ -304,6 +313,16 @@ pub(crate) fn agent(paths: &BoxPaths, ports: BoxPorts, programs: &AgentPrograms)
                 "config": paths.config_of("uplink"),
                 "listen": loopback(ports.uplink),
             },
+        },
+        "sessions": { "spool": paths.spool },
+        "telemetry": { "disks": [paths.state] },
+        "actions": {
+            "restart_ingest": host(&["restart", "ingest"]),
+            "restart_uplink": host(&["restart", "uplink"]),
+            "restart_agent": host(&["restart", "agent"]),
+            "reboot": host(&["reboot"]),
+            "identify": host(&["identify"]),
+            "log_files": logs,
         },
     })
 }

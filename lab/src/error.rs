@@ -29,6 +29,8 @@ pub enum Error {
     Host(String),
     #[error("{url} answers {status}: {text}")]
     Refused { url: String, status: u16, text: String },
+    #[error(transparent)]
+    Id(#[from] nodi_protocol::id::Error),
     #[error("TLS: {0}")]
     Tls(String),
     #[error("{needed} open files are needed, and the limit is {limit}: raise it (`ulimit -n`)")]

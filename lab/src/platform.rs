@@ -13,7 +13,7 @@ use crate::appliance::{Appliance, Membership, Surroundings};
 use crate::certs::{Authority, Identity};
 use crate::config::{self, KeyFiles, OriginPorts, Overrides, Rung};
 use crate::error::{Error, io};
-use crate::fleet::{Administrator, Fleet};
+use crate::fleet::{self, Fleet};
 use crate::keys::Keys;
 use crate::process::{Process, Spec};
 
@@ -129,22 +129,10 @@ pub struct Links {
     pub multivariant_url: String,
     pub watch_url: String,
     #[serde(flatten)]
-    pub fleet: Option<FleetLinks>,
+    pub fleet: Option<fleet::Links>,
     /// Prometheus text, by process name.
     pub metrics: BTreeMap<String, String>,
     pub pids: BTreeMap<String, Vec<u32>>,
-}
-
-/// What it prints besides, when there is a fleet.
-#[derive(Debug, Clone, Serialize)]
-pub struct FleetLinks {
-    pub fleet_url: String,
-    pub dashboard_url: String,
-    pub administrator: Administrator,
-    pub api_token: String,
-    /// HTTPS, as boxes see it, and the authority that it has to be judged by.
-    pub box_url: String,
-    pub authority: PathBuf,
 }
 
 enum Dir {
@@ -349,14 +337,7 @@ impl Lab {
             channel: self.options.channel.to_string(),
             multivariant_url: self.multivariant_url(),
             watch_url: self.watch_url(),
-            fleet: self.fleet.as_ref().map(|fleet| FleetLinks {
-                fleet_url: fleet.url(),
-                dashboard_url: fleet.url(),
-                administrator: fleet.administrator.clone(),
-                api_token: fleet.api.token().to_owned(),
-                box_url: fleet.box_url(),
-                authority: fleet.authority(),
-            }),
+            fleet: self.fleet.as_ref().map(Fleet::links),
             metrics,
             pids,
         }
@@ -494,11 +475,12 @@ impl OriginTrust {
     fn of_fleet(fleet: &Fleet, index: usize, root: &Path) -> Result<Self, Error> {
         let name = numbered("origin", index);
         let revocations = root.join(&name).join("revocations.json");
+        let identity = fleet.origin_identity(&name)?;
         Ok(Self {
-            server: fleet.server_identity(&name)?,
+            server: identity.clone(),
             authority: fleet.authority(),
             keys: KeyFiles { public: fleet.public_keys(), revocations },
-            fleet: Some((fleet.ports.broker, fleet.origin_identity(&name)?)),
+            fleet: Some((fleet.ports.broker, identity)),
         })
     }
 }

@@ -33,6 +33,29 @@ pub struct Ports {
     pub metrics: u16,
 }
 
+impl Ports {
+    fn free(http: Option<u16>) -> Result<Self, Error> {
+        Ok(Self {
+            http: http.map_or_else(crate::ports::free, Ok)?,
+            https: crate::ports::free()?,
+            broker: crate::ports::free()?,
+            metrics: crate::ports::free()?,
+        })
+    }
+}
+
+/// What a program needs to know of a fleet.
+#[derive(Debug, Clone, Serialize)]
+pub struct Links {
+    pub fleet_url: String,
+    pub dashboard_url: String,
+    pub administrator: Administrator,
+    pub api_token: String,
+    /// HTTPS, as boxes see it, and the authority that it has to be judged by.
+    pub box_url: String,
+    pub authority: PathBuf,
+}
+
 /// Who may do everything.
 #[derive(Debug, Clone, Serialize)]
 pub struct Administrator {
@@ -48,6 +71,42 @@ pub struct Fleet {
     pub administrator: Administrator,
     pub api: Api,
     setup: Setup,
+}
+
+/// Mosquitto as it is shipped, without a fleet server.
+pub struct Broker {
+    pub process: Process,
+    pub port: u16,
+    setup: Setup,
+}
+
+impl Broker {
+    /// # Errors
+    /// As [`Fleet::start`].
+    pub async fn start(dir: &Path, logs: &Path) -> Result<Self, Error> {
+        let ports = Ports::free(None)?;
+        let setup = Setup::create(dir, ports, &Value::Null)?;
+        setup.init()?;
+        let mut process = start_broker(&setup, ports.broker, logs)?;
+        let end = Instant::now() + READY_DEADLINE;
+        while tokio::net::TcpStream::connect(("127.0.0.1", ports.broker)).await.is_err() {
+            process.check_running()?;
+            if Instant::now() > end {
+                return Err(Error::Deadline {
+                    what: "mosquitto listening".to_owned(),
+                    deadline: READY_DEADLINE,
+                });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(Self { process, port: ports.broker, setup })
+    }
+
+    /// The directory of the authority that it believes.
+    #[must_use]
+    pub fn authority(&self) -> PathBuf {
+        self.setup.authority_dir()
+    }
 }
 
 /// A stream key as the server showed it once.
@@ -68,15 +127,10 @@ impl Fleet {
         http_port: Option<u16>,
         overrides: &Value,
     ) -> Result<Self, Error> {
-        let ports = Ports {
-            http: http_port.map_or_else(crate::ports::free, Ok)?,
-            https: crate::ports::free()?,
-            broker: crate::ports::free()?,
-            metrics: crate::ports::free()?,
-        };
+        let ports = Ports::free(http_port)?;
         let setup = Setup::create(dir, ports, overrides)?;
         let administrator = setup.init()?;
-        let broker = start_broker(&setup, logs)?;
+        let broker = start_broker(&setup, ports.broker, logs)?;
         let server = Spec::new("fleet", setup.program()?, logs).args(setup.words(&["serve"]));
         let server = Process::start(server)?;
         let mut started = Starting { broker, server };
@@ -116,15 +170,7 @@ impl Fleet {
         self.setup.public_keys()
     }
 
-    /// A certificate for a server on loopback.
-    ///
-    /// # Errors
-    /// When the tool fails.
-    pub fn server_identity(&self, name: &str) -> Result<Identity, Error> {
-        self.setup.server_identity(name)
-    }
-
-    /// A certificate with which an origin reads the revocations.
+    /// A certificate with which an origin serves and reads the revocations.
     ///
     /// # Errors
     /// When the tool fails.
@@ -173,8 +219,20 @@ impl Fleet {
         Ok(Minted { key: api::text(&made, "key")?, version: made["version"].as_u64().unwrap_or_default() })
     }
 
+    #[must_use]
+    pub fn links(&self) -> Links {
+        Links {
+            fleet_url: self.url(),
+            dashboard_url: self.url(),
+            administrator: self.administrator.clone(),
+            api_token: self.api.token().to_owned(),
+            box_url: self.box_url(),
+            authority: self.authority(),
+        }
+    }
+
     /// Both processes, in the order in which they stop.
-    pub(crate) fn processes(&mut self) -> [&mut Process; 2] {
+    pub fn processes(&mut self) -> [&mut Process; 2] {
         [&mut self.server, &mut self.broker]
     }
 
@@ -218,8 +276,8 @@ impl Starting {
     }
 }
 
-fn start_broker(setup: &Setup, logs: &Path) -> Result<Process, Error> {
-    let config = setup.broker_config()?;
+fn start_broker(setup: &Setup, port: u16, logs: &Path) -> Result<Process, Error> {
+    let config = setup.broker_config(port)?;
     let mosquitto = crate::binaries::system("mosquitto")?;
     Process::start(Spec::new("mosquitto", mosquitto, logs).args(["-c".as_ref(), config.as_os_str()]))
 }

@@ -17,7 +17,6 @@ const PASSWORD_BYTES: usize = 9;
 pub(super) struct Setup {
     dir: PathBuf,
     file: PathBuf,
-    ports: Ports,
 }
 
 /// Its certificate is for this name.
@@ -28,8 +27,9 @@ pub(super) fn box_url(ports: Ports) -> String {
 impl Setup {
     pub(super) fn create(dir: &Path, ports: Ports, overrides: &Value) -> Result<Self, Error> {
         std::fs::create_dir_all(dir).map_err(io(format!("creating {}", dir.display())))?;
-        let setup = Self { dir: dir.to_owned(), file: dir.join("fleet.toml"), ports };
+        let setup = Self { dir: dir.to_owned(), file: dir.join("fleet.toml") };
         let tls = setup.identity_files("server");
+        let pid_file = setup.broker_dir().join("data/mosquitto.pid");
         let base = json!({
             "data_dir": setup.data(),
             "public_url": box_url(ports),
@@ -42,7 +42,13 @@ impl Setup {
                 },
             },
             "metrics": { "listen": config::loopback(ports.metrics) },
-            "broker": { "host": "localhost", "port": ports.broker },
+            "broker": {
+                "host": "localhost",
+                "port": ports.broker,
+                "revocation_lists": [setup.broker_dir().join("crl.pem")],
+                // What `systemctl reload mosquitto` does.
+                "reload": ["sh", "-c", format!("kill -HUP $(cat '{}')", pid_file.display())],
+            },
         });
         config::write(&setup.file, base, overrides)?;
         Ok(setup)
@@ -63,8 +69,12 @@ impl Setup {
         self.dir.join("data")
     }
 
+    pub(super) fn authority_dir(&self) -> PathBuf {
+        self.data().join("ca")
+    }
+
     pub(super) fn authority(&self) -> PathBuf {
-        self.data().join("ca/ca.pem")
+        self.authority_dir().join("ca.pem")
     }
 
     pub(super) fn public_keys(&self) -> PathBuf {
@@ -92,7 +102,7 @@ impl Setup {
         let secret = self.dir.join("administrator.password");
         std::fs::write(&secret, &password).map_err(io(format!("writing {}", secret.display())))?;
         let secret = secret.display().to_string();
-        self.run(&["init", "--name", ADMINISTRATOR, "--password-file", &secret])?;
+        self.run(&["init", "--admin", ADMINISTRATOR, "--password-file", &secret])?;
         let administrator = Administrator { name: ADMINISTRATOR.to_owned(), password };
         let json = serde_json::to_vec(&administrator).map_err(|error| io("administrator")(error.into()))?;
         std::fs::write(&file, json).map_err(io(format!("writing {}", file.display())))?;
@@ -100,10 +110,15 @@ impl Setup {
         Ok(administrator)
     }
 
+    fn broker_dir(&self) -> PathBuf {
+        self.dir.join("mosquitto")
+    }
+
     /// Writes Mosquitto's configuration; returns its main file.
-    pub(super) fn broker_config(&self) -> Result<PathBuf, Error> {
-        let dir = self.dir.join("mosquitto");
-        self.run(&["broker-config", "--directory", &dir.display().to_string()])?;
+    pub(super) fn broker_config(&self, port: u16) -> Result<PathBuf, Error> {
+        let dir = self.broker_dir();
+        let (directory, listen) = (dir.display().to_string(), config::loopback(port));
+        self.run(&["broker-config", "--directory", &directory, "--listen", &listen])?;
         Ok(dir.join("mosquitto.conf"))
     }
 
@@ -114,7 +129,7 @@ impl Setup {
     }
 
     pub(super) fn origin_identity(&self, name: &str) -> Result<Identity, Error> {
-        let files = self.identity_files(&format!("{name}-client"));
+        let files = self.identity_files(name);
         self.issue("origin", name, &files)?;
         Ok(files)
     }
@@ -150,11 +165,5 @@ impl Setup {
             status: output.status,
             output: String::from_utf8_lossy(&output.stderr).into_owned(),
         })
-    }
-
-    /// Where the broker listens.
-    #[must_use]
-    pub(super) fn broker_port(&self) -> u16 {
-        self.ports.broker
     }
 }

@@ -26,6 +26,8 @@ use super::{Behaviour, Counters};
 const VERSION: &str = "0.1.0-sim";
 /// Shortest time between two steps of a command.
 const STEP: Duration = Duration::from_millis(500);
+/// Between two reports of a live session, as the agent's default.
+const REPORT: Duration = Duration::from_secs(5);
 /// Most events that wait for their acknowledgement.
 const MOST_EVENTS: usize = 32;
 /// Finished commands are remembered by id, as on a real box.
@@ -78,6 +80,7 @@ struct Memory {
     last_event: u64,
     events: VecDeque<Event>,
     next_telemetry: Instant,
+    next_report: Instant,
 }
 
 /// Will and birth name the connection that they belong to.
@@ -133,6 +136,7 @@ impl Device {
             events: VecDeque::new(),
             // Spread over the interval, as boxes that were not switched on by one switch are.
             next_telemetry: now + self.behaviour.telemetry.mul_f32(self.random.share()),
+            next_report: now + REPORT.mul_f32(self.random.share()),
         };
         memory.happened(What::Booted { boot_id: memory.boot_id.clone(), version: VERSION.to_owned() });
         if self.random.chance(self.behaviour.live) {
@@ -303,6 +307,10 @@ impl Device {
         if memory.next_telemetry <= now {
             self.measure(link, memory, now).await;
         }
+        if memory.next_report <= now {
+            memory.next_report = now + REPORT;
+            self.report_sessions(link, memory).await;
+        }
     }
 
     async fn measure(&mut self, link: &Link, memory: &mut Memory, now: Instant) {
@@ -317,15 +325,14 @@ impl Device {
         let telemetry = memory.vitals.next(&mut self.random, now_ms(), every.as_secs_f32(), sessions);
         self.say(link, BoxTopic::Telemetry, &telemetry, false).await;
         self.counters.telemetry.fetch_add(1, Ordering::Relaxed);
-        let reports: Vec<SessionId> = memory.sessions.keys().copied().collect();
-        for id in reports {
-            if let Some((report, started)) = memory.sessions.get_mut(&id) {
-                report.at_ms = now_ms();
-                report.live_s = started.elapsed().as_secs_f64();
-                report.input.bitrate_bps = 5_800_000 + self.random.next() % 400_000;
-                let report = report.clone();
-                self.say(link, BoxTopic::Session(id), &report, true).await;
-            }
+    }
+
+    async fn report_sessions(&mut self, link: &Link, memory: &mut Memory) {
+        for (id, (report, started)) in &mut memory.sessions {
+            report.at_ms = now_ms();
+            report.live_s = started.elapsed().as_secs_f64();
+            report.input.bitrate_bps = 5_800_000 + self.random.next() % 400_000;
+            self.say(link, BoxTopic::Session(*id), report, true).await;
         }
     }
 
@@ -430,7 +437,9 @@ impl Device {
 
 impl Memory {
     fn next_due(&self) -> Instant {
-        self.commands.values().map(|(_, at)| *at).fold(self.next_telemetry, Instant::min)
+        let report = if self.sessions.is_empty() { None } else { Some(self.next_report) };
+        let commands = self.commands.values().map(|(_, at)| *at);
+        commands.chain(report).fold(self.next_telemetry, Instant::min)
     }
 
     fn obey(&mut self, desired: Desired) {

@@ -4,8 +4,10 @@
 mod device;
 mod enrol;
 mod random;
+mod sink;
 mod vitals;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -83,6 +85,8 @@ pub struct Figures {
     pub flaps: u64,
     /// What the broker refused: 0 in a fleet that is in order.
     pub refused: u64,
+    /// Messages that the subscriber took that stands for a fleet server.
+    pub taken: Option<u64>,
 }
 
 /// Running boxes. Dropping it cuts them all off at once.
@@ -91,6 +95,8 @@ pub struct Sim {
     tasks: JoinSet<()>,
     counters: Arc<Counters>,
     random: Random,
+    /// The subscriber where there is no fleet server, and what it took.
+    sink: Option<(Arc<AtomicU64>, JoinSet<()>)>,
 }
 
 impl Sim {
@@ -98,7 +104,7 @@ impl Sim {
     ///
     /// # Errors
     /// When the fleet server refuses one of them.
-    pub async fn start(
+    pub async fn enrol(
         provisioning: &Provisioning,
         count: usize,
         behaviour: Behaviour,
@@ -106,7 +112,35 @@ impl Sim {
     ) -> Result<Self, Error> {
         crate::install_tls();
         raise_file_limit(count)?;
-        let identities = enrol::all(provisioning, count).await?;
+        let identities = enrol::with_fleet(provisioning, count).await?;
+        Ok(Self::start(identities, behaviour, seed).await)
+    }
+
+    /// The same boxes at a broker that has no fleet server: certificates come straight from the authority in
+    /// `authority`, and a subscriber with the fleet server's rights takes everything and throws it away.
+    ///
+    /// # Errors
+    /// When there is no such authority.
+    pub async fn alone(
+        authority: &Path,
+        broker_port: u16,
+        count: usize,
+        behaviour: Behaviour,
+        seed: u64,
+    ) -> Result<Self, Error> {
+        crate::install_tls();
+        raise_file_limit(count)?;
+        let (identities, server) = enrol::with_authority(authority, ("localhost", broker_port), count)?;
+        let taken = Arc::new(AtomicU64::new(0));
+        let mut sink = JoinSet::new();
+        sink.spawn(sink::run(server, Arc::clone(&taken)));
+        let mut sim = Self::start(identities, behaviour, seed).await;
+        sim.sink = Some((taken, sink));
+        Ok(sim)
+    }
+
+    async fn start(identities: Vec<enrol::Identity>, behaviour: Behaviour, seed: u64) -> Self {
+        let count = identities.len();
         let counters = Arc::new(Counters::default());
         let mut random = Random::new(seed);
         let mut devices = Vec::with_capacity(count);
@@ -125,7 +159,7 @@ impl Sim {
             tasks.spawn(device.run());
             tokio::time::sleep(STAGGER).await;
         }
-        Ok(Self { devices, tasks, counters, random })
+        Self { devices, tasks, counters, random, sink: None }
     }
 
     /// The boxes, in the order of their serial numbers.
@@ -148,6 +182,7 @@ impl Sim {
             applied: of(&counters.applied),
             flaps: of(&counters.flaps),
             refused: of(&counters.refused),
+            taken: self.sink.as_ref().map(|(taken, _)| of(taken)),
         }
     }
 
@@ -199,7 +234,10 @@ impl Sim {
 }
 
 /// Sockets for `count` boxes and a margin; what we start inherits it.
-fn raise_file_limit(count: usize) -> Result<(), Error> {
+///
+/// # Errors
+/// When the system allows fewer.
+pub fn raise_file_limit(count: usize) -> Result<(), Error> {
     const MARGIN: u64 = 256;
     let needed = u64::try_from(count).unwrap_or(u64::MAX).saturating_add(MARGIN);
     let limit = getrlimit(Resource::Nofile);
