@@ -77,6 +77,11 @@ export function deed(action: string, target: string | null): Deed {
       ? { verb: whole, target: id, href: pageOf(kind, id) }
       : { verb: whole, target: '', href: null };
   const parts = action.split('.');
+  if (parts[0] === 'command' && parts.length === 2 && parts[1] !== 'withdraw') {
+    const what = (parts[1] ?? '').replaceAll('_', ' ');
+    // The command's own id says nothing to anybody.
+    return { verb: `sent “${what}” to ${kind}`, target: id.split('/')[0] ?? '', href: pageOf(kind, id) };
+  }
   const verb = parts.at(-1) ?? '';
   const things = parts.slice(0, -1).map((part) => THINGS[part] ?? part.replaceAll('_', ' '));
   const past = PAST[verb] ?? verb.replaceAll('_', ' ');

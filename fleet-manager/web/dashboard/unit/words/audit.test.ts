@@ -20,6 +20,15 @@ describe('deed', () => {
     });
   });
 
+  it('names commands by what they do', () => {
+    expect(deed('command.end_session', 'box/box-abc/command/01JD')).toEqual({
+      verb: 'sent “end session” to box',
+      target: 'box-abc',
+      href: '/boxes/box-abc',
+    });
+    expect(deed('fleet.settings', 'fleet/settings').verb).toBe('changed the fleet’s settings');
+  });
+
   it('shows what it does not know as it is', () => {
     expect(deed('moon.move_closer', 'moon/1')).toEqual({ verb: 'move closer moon', target: '1', href: null });
     expect(deed('odd', null)).toEqual({ verb: 'odd', target: '', href: null });
