@@ -136,12 +136,16 @@ export interface Ingest {
 export interface GoLive {
   readonly channel: string;
   readonly display_name: string;
+  /** Why nobody can publish to it, if nobody can. */
+  readonly suspended_reason: string | null;
   readonly ingests: readonly Ingest[];
   readonly settings: {
     readonly video_bitrate_bps: number;
     readonly audio_bitrate_bps: number;
     readonly key_frame_interval_s: number;
     readonly max_height: number;
+    /** The same in the words of OBS, each with its reason. */
+    readonly obs: readonly { readonly name: string; readonly value: string; readonly why: string }[];
   };
   readonly session: SessionView | null;
   readonly watch_url: string | null;

@@ -34,14 +34,22 @@ export interface Location {
   readonly longitude: number;
 }
 
+/** Why a box is not well. */
+export interface Reason {
+  readonly code: string;
+  readonly severity: Health;
+  readonly text: string;
+}
+
 export interface BoxSummary {
   readonly id: string;
   readonly name: string;
   readonly state: BoxState;
   readonly health: Health;
-  readonly reasons: readonly string[];
-  readonly model: string | null;
-  readonly version: string | null;
+  /** The worst first. */
+  readonly reasons: readonly Reason[];
+  readonly model: string;
+  readonly version: string;
   readonly location: Location | null;
   readonly last_seen_ms: number | null;
   readonly cpu: number | null;
@@ -54,7 +62,8 @@ export interface BoxSummary {
   readonly sessions: number;
   readonly spare_sessions: number | null;
   readonly desired_version: number;
-  readonly applied_version: number | null;
+  /** 0: none yet. */
+  readonly applied_version: number;
   readonly rejected: string | null;
   readonly drain: boolean;
   readonly alerts: number;
@@ -74,11 +83,9 @@ export interface Hardware {
 
 export interface Presence {
   readonly online: boolean;
-  readonly boot_id: string;
+  readonly boot_id: string | null;
+  /** Connections to the broker so far. */
   readonly connection: number;
-  readonly version: string;
-  readonly at_ms: number;
-  readonly hardware: Hardware | null;
 }
 
 export interface Telemetry {
@@ -170,6 +177,18 @@ export interface DesiredView {
   readonly effective: Settings;
   readonly version: number;
   readonly reported: Reported | null;
+  /** Every setting that either side names. */
+  readonly differences: readonly Difference[];
+}
+
+export interface Difference {
+  /** Such as `ladder` or `limits.connections`. */
+  readonly setting: string;
+  /** Null: left to the box's own configuration. */
+  readonly desired: unknown;
+  /** Null: the box does not say. */
+  readonly reported: unknown;
+  readonly standing: 'applied' | 'pending' | 'waiting' | 'rejected' | 'differs';
 }
 
 export interface FleetSettings {
@@ -178,14 +197,17 @@ export interface FleetSettings {
 }
 
 export interface BoxDetail extends BoxSummary {
-  readonly presence: Presence | null;
-  readonly hardware: Hardware | null;
+  readonly presence: Presence;
+  readonly hardware: Hardware;
   readonly telemetry: Telemetry | null;
+  readonly telemetry_at_ms: number | null;
   readonly desired: Settings;
   readonly reported: Reported | null;
   readonly certificate: { readonly serial: string; readonly not_after_ms: number } | null;
+  readonly revoked: { readonly at_ms: number; readonly reason: string } | null;
   readonly capacity_bps: number | null;
   readonly notes: string;
+  readonly enrolled_ms: number;
 }
 
 export const SERIES = [
@@ -208,12 +230,14 @@ export interface TelemetryHistory {
   readonly series: Readonly<Partial<Record<Series, readonly (number | null)[]>>>;
 }
 
-export interface BoxEvent {
-  readonly seq: number;
-  readonly journal: string;
+/** Something that happened on a box; what else it has depends on its kind. */
+export type BoxEvent = {
+  /** By the box's clock. */
   readonly at_ms: number;
-  readonly what: { readonly kind: string } & Readonly<Record<string, unknown>>;
-}
+  /** By the server's clock: later when the box was offline. */
+  readonly received_ms: number;
+  readonly kind: string;
+} & Readonly<Record<string, unknown>>;
 
 // Commands
 
@@ -258,6 +282,17 @@ export interface Warning {
   readonly text: string;
 }
 
+/** Who can mend it: the streamer at the encoder, the box's operator, or whoever runs the box's line. */
+export type Side = 'encoder' | 'box' | 'line';
+
+export interface Advice {
+  readonly code: string;
+  readonly side: Side;
+  /** Viewers do not notice it. */
+  readonly hint: boolean;
+  readonly text: string;
+}
+
 export interface Rung {
   readonly name: string;
   readonly width: number;
@@ -279,6 +314,11 @@ export interface SessionView {
   readonly watch_url: string | null;
   readonly started_ms: number;
   readonly health: Health;
+  /** How it does in one sentence, and who has to do something; empty when nobody has. */
+  readonly headline: string;
+  readonly detail: string;
+  /** What viewers notice, and what the streamer can mend, first. */
+  readonly advice: readonly Advice[];
   readonly encoder: string;
   readonly transport: string;
   readonly peer: string;

@@ -25,7 +25,7 @@ export interface Events {
     readonly values: Readonly<Record<string, number | null>>;
   };
   session: SessionView;
-  session_ended: { readonly session: string; readonly channel: string; readonly reason?: string };
+  session_ended: { readonly id: string; readonly channel: string; readonly box_id: string };
   command: CommandView;
   alert: AlertView;
   channel: ChannelView;

@@ -15,10 +15,10 @@ export function followOverview(): () => void {
     live.on('reset', soon),
     live.on('alert', soon),
     live.on('enrolment', soon),
-    live.on('session_ended', ({ session }) => {
+    live.on('session_ended', ({ id }) => {
       overview.change((value) => ({
         ...value,
-        live: value.live.filter((other) => other.session !== session),
+        live: value.live.filter((other) => other.session !== id),
       }));
       soon();
     }),

@@ -1,147 +1,22 @@
-// How a live stream does, in plain words: one sentence for all of it, and one line for each thing that was
-// measured. The box's warnings decide; measurements without a warning are only shown.
+// What is measured of a live stream, in plain words, each with how it stands. The server decides how the stream does as
+// a whole; a measurement is marked when something that it says is about it.
 
-import { named, type Named, type Warning } from './warnings';
+import type { Advice, Health, SessionView } from '../api/types';
 
 export type Level = 'good' | 'hint' | 'warning' | 'bad';
 
-export interface Input {
-  bitrate_bps: number;
-  video_codec?: string | null;
-  width?: number | null;
-  height?: number | null;
-  fps?: number | null;
-  key_frame_interval_s?: number | null;
-  b_frames?: boolean;
-  audio_codec?: string | null;
-  sample_rate?: number | null;
-  channels?: number | null;
-  av_skew_ms?: number | null;
-  timestamp_jumps?: number;
-  stalls?: number;
-}
+export type Live = Pick<SessionView, 'input' | 'ladder' | 'uplink' | 'advice'>;
 
-export interface Rung {
-  name: string;
-  width: number;
-  height: number;
-  state: string;
-  fps: number;
-  bitrate_bps: number;
-  frames: number;
-  dropped: number;
-}
-
-export interface Ladder {
-  backend: string;
-  speed: number;
-  lag_ms: number;
-  overload: string;
-  worker: number;
-  rungs: readonly Rung[];
-}
-
-export interface Uplink {
-  connected: boolean;
-  lag_ms: number;
-  backlog: number;
-}
-
-export interface Live {
-  input: Input;
-  ladder?: Ladder | null;
-  uplink?: Uplink | null;
-  warnings: readonly Warning[];
-}
-
-/** From this lag on viewers come nearer to the end of their buffers: two segments of two seconds. */
-const LAG_SEEN_MS = 4_000;
-/** The player's reconnect window is a minute; half of it without a way out is an outage. */
-const LAG_OUTAGE_MS = 30_000;
 /** Below this speed an encoder falls behind a second in every ten. */
 const SLOW_SPEED = 0.9;
+/** From this lag on viewers come nearer to the end of their buffers: two segments of two seconds. */
+const LAG_SEEN_MS = 4_000;
 
-export interface Health {
-  level: Level;
-  /** One sentence, for the streamer. */
-  headline: string;
-  /** What to do or to expect, if anything. */
-  detail: string;
-  warnings: Named[];
-}
-
-const WORST: readonly Level[] = ['good', 'hint', 'warning', 'bad'];
-
-function worse(a: Level, b: Level): Level {
-  return WORST.indexOf(a) >= WORST.indexOf(b) ? a : b;
-}
-
-/** Also what no box warns about: that the way out is slow or broken. */
-function all(live: Live): Named[] {
-  const warnings = live.warnings.map(named);
-  const uplink = live.uplink;
-  if (uplink && !warnings.some((warning) => warning.side === 'line')) {
-    if (!uplink.connected) {
-      const text = 'The box cannot reach the origin. It keeps the stream and sends it when the line is back.';
-      warnings.push({
-        code: 'uplink_away',
-        title: 'The box’s line is down',
-        text,
-        side: 'line',
-        hint: false,
-      });
-    } else if (uplink.lag_ms >= LAG_SEEN_MS) {
-      const text = `What viewers get is ${seconds(uplink.lag_ms)} behind: the box’s line does not carry the stream.`;
-      warnings.push({
-        code: 'uplink_lag',
-        title: 'The box’s line is too slow',
-        text,
-        side: 'line',
-        hint: false,
-      });
-    }
-  }
-  return warnings;
-}
-
-export function level(live: Live): Level {
-  const from = all(live).reduce<Level>((so, warning) => worse(so, warning.hint ? 'hint' : 'warning'), 'good');
-  const broken =
-    live.warnings.some((warning) => warning.code === 'no_video' || warning.code === 'worker_missing') ||
-    (live.uplink && !live.uplink.connected && live.uplink.lag_ms >= LAG_OUTAGE_MS);
-  return broken ? 'bad' : from;
-}
-
-/** In the order in which somebody should look at them: what viewers notice, and what the reader can mend, first. */
-function sorted(warnings: Named[]): Named[] {
-  const rank = (warning: Named): number => (warning.hint ? 2 : 0) + (warning.side === 'encoder' ? 0 : 1);
-  return [...warnings].sort((a, b) => rank(a) - rank(b));
-}
-
-export function health(live: Live): Health {
-  const warnings = sorted(all(live));
-  const worst = level(live);
-  const first = warnings[0];
-  if (first === undefined) {
-    return { level: 'good', headline: 'Your stream is healthy.', detail: picture(live.input), warnings };
-  }
-  if (worst === 'hint') {
-    return {
-      level: worst,
-      headline: 'Your stream is healthy; it could be a little better.',
-      detail: picture(live.input),
-      warnings,
-    };
-  }
-  const mine = warnings.some((warning) => warning.side === 'encoder' && !warning.hint);
-  const headline =
-    worst === 'bad' ? 'Viewers cannot see your stream properly.' : 'Viewers may notice a problem.';
-  const detail = mine
-    ? 'You can mend it in your encoder: see below.'
-    : first.side === 'line'
-      ? 'Nothing is wrong on your side: the box’s way to the viewers is slow. Keep streaming.'
-      : 'Nothing is wrong on your side: the box has a problem. Keep streaming; your operator sees it too.';
-  return { level: worst, headline, detail, warnings };
+/** Of the stream as a whole. */
+export function levelOf(stream: { readonly health: Health; readonly advice: readonly Advice[] }): Level {
+  if (stream.health === 'critical') return 'bad';
+  if (stream.health === 'warning') return 'warning';
+  return stream.advice.length > 0 ? 'hint' : 'good';
 }
 
 export interface Fact {
@@ -152,11 +27,11 @@ export interface Fact {
   note?: string;
 }
 
-const codeLevel = (live: Live, ...codes: string[]): Level =>
-  live.warnings
-    .filter((warning) => codes.includes(warning.code))
-    .map(named)
-    .reduce<Level>((so, warning) => worse(so, warning.hint ? 'hint' : 'warning'), 'good');
+function codeLevel(live: Live, ...codes: string[]): Level {
+  const about = live.advice.filter((advice) => codes.includes(advice.code));
+  if (about.some((advice) => !advice.hint)) return 'warning';
+  return about.length > 0 ? 'hint' : 'good';
+}
 
 /** What is measured, each with how it stands. */
 export function facts(live: Live): Fact[] {
@@ -238,7 +113,7 @@ function overload(state: string): string | null {
 }
 
 /** `1080p60, 6.1 Mbit/s`. */
-export function picture(input: Input): string {
+export function picture(input: SessionView['input']): string {
   const parts = [
     size(input),
     input.fps ? `${number(input.fps)} frames per second` : null,
@@ -247,7 +122,7 @@ export function picture(input: Input): string {
   return parts.filter((part) => part !== null).join(', ');
 }
 
-export function size(input: Input): string | null {
+export function size(input: SessionView['input']): string | null {
   return input.width && input.height ? `${input.width} × ${input.height}` : null;
 }
 
@@ -257,7 +132,7 @@ export function bits(bps: number): string {
   return `${Math.round(bps / 1e3)} kbit/s`;
 }
 
-function sound(input: Input): string {
+function sound(input: SessionView['input']): string {
   if (!input.audio_codec) return 'none';
   const rate = input.sample_rate ? `${number(input.sample_rate / 1_000)} kHz` : null;
   const channels = input.channels === 1 ? 'mono' : input.channels === 2 ? 'stereo' : null;

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 
-import { bits, facts, health, level, type Live, rungState } from '../../src/words/stream-health';
-import { named, sentence } from '../../src/words/warnings';
+import type { Advice } from '../../src/api/types';
+import { bits, facts, levelOf, picture, type Live, rungState } from '../../src/words/stream-health';
+import { sentence, warningTitle } from '../../src/words/warnings';
 
 const good: Live = {
   input: {
@@ -21,56 +22,22 @@ const good: Live = {
   },
   ladder: { backend: 'jetson', speed: 1.004, lag_ms: 40, overload: 'none', worker: 0, rungs: [] },
   uplink: { connected: true, lag_ms: 210, backlog: 0 },
-  warnings: [],
+  advice: [],
 };
 
-const warned = (...codes: string[]): Live => ({
-  ...good,
-  warnings: codes.map((code) => ({ code, text: 'what the box says' })),
+const said = (code: string, hint = false): Advice => ({
+  code,
+  side: 'encoder',
+  hint,
+  text: 'What is wrong.',
 });
 
-describe('health', () => {
-  it('says of a stream without warnings that it is healthy, and what it is', () => {
-    expect(health(good)).toEqual({
-      level: 'good',
-      headline: 'Your stream is healthy.',
-      detail: '1920 × 1080, 60 frames per second, 6.1 Mbit/s',
-      warnings: [],
-    });
-  });
-
-  it('tells a hint from a problem', () => {
-    expect(health(warned('b_frames')).headline).toContain('could be a little better');
-    expect(level(warned('b_frames'))).toBe('hint');
-    expect(level(warned('b_frames', 'stalls'))).toBe('warning');
-    expect(level(warned('no_video'))).toBe('bad');
-  });
-
-  it('says whose problem it is', () => {
-    expect(health(warned('stalls')).detail).toContain('in your encoder');
-    expect(health(warned('overload')).detail).toContain('Nothing is wrong on your side');
-    // A hint for the encoder does not make the box's problem the streamer's.
-    expect(health(warned('b_frames', 'overload')).detail).toContain('Nothing is wrong on your side');
-  });
-
-  it('puts first what viewers notice and the streamer can mend', () => {
-    const codes = health(warned('b_frames', 'overload', 'stalls')).warnings.map((warning) => warning.code);
-    expect(codes).toEqual(['stalls', 'overload', 'b_frames']);
-  });
-
-  it('warns of the way out, which no process on the box warns of', () => {
-    const slow = health({ ...good, uplink: { connected: true, lag_ms: 6_500, backlog: 3 } });
-    expect(slow.level).toBe('warning');
-    expect(slow.warnings[0]?.text).toContain('6.5 s behind');
-    const away: Live = { ...good, uplink: { connected: false, lag_ms: 2_000, backlog: 1 } };
-    expect(level(away)).toBe('warning');
-    expect(level({ ...away, uplink: { connected: false, lag_ms: 31_000, backlog: 9 } })).toBe('bad');
-  });
-
-  it('stands a stream that nothing is known of yet', () => {
-    const young: Live = { input: { bitrate_bps: 0 }, ladder: null, uplink: null, warnings: [] };
-    expect(health(young).detail).toBe('0 kbit/s');
-    expect(facts(young).map((fact) => fact.value)).toEqual(['none yet', '–', '0 kbit/s', '–', 'none']);
+describe('levelOf', () => {
+  it('follows the server, and tells a hint from nothing', () => {
+    expect(levelOf({ health: 'ok', advice: [] })).toBe('good');
+    expect(levelOf({ health: 'ok', advice: [said('b_frames', true)] })).toBe('hint');
+    expect(levelOf({ health: 'warning', advice: [said('stalls')] })).toBe('warning');
+    expect(levelOf({ health: 'critical', advice: [said('no_video')] })).toBe('bad');
   });
 });
 
@@ -88,24 +55,51 @@ describe('facts', () => {
   });
 
   it('marks the one that a warning is about', () => {
-    const levels = facts(warned('key_frames_far_apart')).filter((fact) => fact.level !== 'good');
-    expect(levels.map((fact) => fact.label)).toEqual(['Key frames']);
+    const marked = facts({ ...good, advice: [said('key_frames_far_apart')] }).filter(
+      (fact) => fact.level !== 'good',
+    );
+    expect(marked.map((fact) => [fact.label, fact.level])).toEqual([['Key frames', 'warning']]);
+    const hinted = facts({ ...good, advice: [said('b_frames', true)] }).find((fact) => fact.level !== 'good');
+    expect(hinted).toMatchObject({ label: 'Key frames', level: 'hint' });
   });
 
   it('says how far sound and picture are apart when it can be seen', () => {
     const apart = facts({ ...good, input: { ...good.input, av_skew_ms: -240 } });
     expect(apart.find((fact) => fact.label === 'Sound')?.note).toBe('0.2 s behind the picture');
   });
+
+  it('marks a way out that is slow or broken', () => {
+    const way = (connected: boolean, lag_ms: number) =>
+      facts({ ...good, uplink: { connected, lag_ms, backlog: 0 } }).find(
+        (fact) => fact.label === 'Way to the viewers',
+      );
+    expect(way(true, 6_500)).toMatchObject({ value: '6.5 s behind', level: 'warning' });
+    expect(way(false, 100)).toMatchObject({ value: 'interrupted', level: 'bad' });
+  });
+
+  it('stands a stream that nothing is known of yet', () => {
+    const input = {
+      ...good.input,
+      bitrate_bps: 0,
+      video_codec: null,
+      width: null,
+      height: null,
+      fps: null,
+      key_frame_interval_s: null,
+      audio_codec: null,
+      av_skew_ms: null,
+    };
+    const young: Live = { input, ladder: null, uplink: null, advice: [] };
+    expect(picture(young.input)).toBe('0 kbit/s');
+    expect(facts(young).map((fact) => fact.value)).toEqual(['none yet', '–', '0 kbit/s', '–', 'none']);
+  });
 });
 
 describe('words', () => {
-  it('spells a code that it does not know', () => {
-    expect(named({ code: 'moon_too_close', text: 'look up' })).toMatchObject({
-      title: 'Moon too close',
-      text: 'Look up.',
-      hint: false,
-    });
-    expect(named({ code: '', text: '' }).title).toBe('Something is not right');
+  it('has titles, and spells a code that it does not know', () => {
+    expect(warningTitle('b_frames')).toBe('B-frames add delay');
+    expect(warningTitle('moon_too_close')).toBe('Moon too close');
+    expect(warningTitle('')).toBe('Something is not right');
   });
 
   it('makes a sentence of a log line', () => {
