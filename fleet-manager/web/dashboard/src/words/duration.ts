@@ -1,4 +1,4 @@
-// Spans of time as people type and read them: `90 d`, `12h`, `1h 30m`, `2 weeks`.
+// Spans of time as people type them: `90 d`, `12h`, `1h 30m`, `2 weeks`.
 
 const UNITS: Readonly<Record<string, number>> = {
   s: 1,
@@ -43,20 +43,4 @@ export function parseDuration(text: string): Parsed {
   if (seconds < 1) return { ok: false, reason: 'the span has to be longer than nothing' };
   if (seconds > 100 * 365 * 86_400) return { ok: false, reason: 'that is more than a hundred years' };
   return { ok: true, seconds };
-}
-
-/** The two largest units: `3 d 4 h`, `45 s`. */
-export function formatDuration(seconds: number): string {
-  let rest = Math.max(0, Math.round(seconds));
-  if (rest === 0) return '0 s';
-  const parts: string[] = [];
-  for (const unit of ['y', 'd', 'h', 'm', 's']) {
-    const size = UNITS[unit] ?? 1;
-    const count = Math.floor(rest / size);
-    if (count === 0 && parts.length === 0) continue;
-    if (count > 0) parts.push(`${count} ${unit === 'm' ? 'min' : unit}`);
-    rest -= count * size;
-    if (parts.length === 2 || count === 0) break;
-  }
-  return parts.join(' ');
 }

@@ -2,6 +2,7 @@
 // a whole; a measurement is marked when something that it says is about it.
 
 import type { Advice, Health, SessionView } from '../api/types';
+import { bitrate, resolution } from '../format/units';
 
 export type Level = 'good' | 'hint' | 'warning' | 'bad';
 
@@ -39,7 +40,7 @@ export function facts(live: Live): Fact[] {
   const list: Fact[] = [
     {
       label: 'Picture',
-      value: size(input) ?? 'none yet',
+      value: input.width ? resolution(input.width, input.height) : 'none yet',
       level: codeLevel(live, 'no_video', 'damaged_tags') === 'good' ? 'good' : 'bad',
       ...(input.video_codec ? { note: codec(input.video_codec) } : {}),
     },
@@ -50,7 +51,7 @@ export function facts(live: Live): Fact[] {
     },
     {
       label: 'Bitrate',
-      value: bits(input.bitrate_bps),
+      value: bitrate(input.bitrate_bps),
       level: codeLevel(live, 'bitrate_near_limit', 'stalls'),
       ...(input.stalls ? { note: `${times(input.stalls)} nothing arrived for a while` } : {}),
     },
@@ -112,24 +113,14 @@ function overload(state: string): string | null {
   return null;
 }
 
-/** `1080p60, 6.1 Mbit/s`. */
+/** `1920×1080, 60 frames per second, 6.1 Mbit/s`. */
 export function picture(input: SessionView['input']): string {
   const parts = [
-    size(input),
+    input.width ? resolution(input.width, input.height) : null,
     input.fps ? `${number(input.fps)} frames per second` : null,
-    bits(input.bitrate_bps),
+    bitrate(input.bitrate_bps),
   ];
   return parts.filter((part) => part !== null).join(', ');
-}
-
-export function size(input: SessionView['input']): string | null {
-  return input.width && input.height ? `${input.width} × ${input.height}` : null;
-}
-
-export function bits(bps: number): string {
-  if (bps >= 1e9) return `${number(bps / 1e9)} Gbit/s`;
-  if (bps >= 1e6) return `${number(bps / 1e6)} Mbit/s`;
-  return `${Math.round(bps / 1e3)} kbit/s`;
 }
 
 function sound(input: SessionView['input']): string {

@@ -107,7 +107,7 @@ export async function steering({ platform, report, screenshots }) {
         .first()
         .click();
       await person.heading(name);
-      await page.getByText('960 × 540').first().waitFor();
+      await page.getByText('960×540').first().waitFor();
       await page.getByRole('table', { name: 'Ladder' }).getByRole('row').nth(1).waitFor();
       await until('the way to the viewers', async () =>
         /up to date|behind/.test(await page.getByRole('main').innerText()),

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import type { Advice } from '../../src/api/types';
-import { bits, facts, levelOf, picture, type Live, rungState } from '../../src/words/stream-health';
+import { facts, levelOf, picture, type Live, rungState } from '../../src/words/stream-health';
 import { sentence, warningTitle } from '../../src/words/warnings';
 
 const good: Live = {
@@ -107,15 +107,6 @@ describe('words', () => {
     expect(sentence('Why?')).toBe('Why?');
     expect(sentence('tj-thermal is at 92 °C')).toBe('tj-thermal is at 92 °C.');
     expect(sentence('  ')).toBe('');
-  });
-
-  it('scales bitrates', () => {
-    expect([bits(950), bits(128_000), bits(6e6), bits(2.5e9)]).toEqual([
-      '1 kbit/s',
-      '128 kbit/s',
-      '6 Mbit/s',
-      '2.5 Gbit/s',
-    ]);
   });
 
   it('knows the states of a rung, and shows others as they are', () => {
