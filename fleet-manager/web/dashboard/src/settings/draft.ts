@@ -113,8 +113,8 @@ function readLadder(
     names.add(name);
     return {
       name,
-      height: whole(`ladder.${index}.height`, rung.height, 64, 4320),
-      bitrate: whole(`ladder.${index}.bitrate`, rung.bitrate, 50, 100_000) * 1000,
+      height: whole(`ladder.${index}.height`, rung.height, 90, 2160),
+      bitrate: whole(`ladder.${index}.bitrate`, rung.bitrate, 50, 50_000) * 1000,
     };
   });
 }
@@ -152,7 +152,7 @@ function readOrigins(draft: Draft, problems: Record<string, string>): NonNullabl
 function isAddress(text: string): boolean {
   try {
     const url = new URL(text);
-    return (url.protocol === 'https:' || url.protocol === 'http:') && url.hostname !== '';
+    return url.protocol === 'https:' && url.hostname !== '' && url.pathname === '/' && url.search === '';
   } catch {
     return false;
   }

@@ -13,7 +13,7 @@ export interface EventWords {
   readonly detail: string;
 }
 
-export function eventWords(what: BoxEvent['what']): EventWords {
+export function eventWords(what: BoxEvent): EventWords {
   const text = (name: string) => {
     const value = what[name];
     return typeof value === 'string' ? value : typeof value === 'number' ? String(value) : '';
@@ -83,7 +83,7 @@ export function eventWords(what: BoxEvent['what']): EventWords {
         tone: 'neutral',
         title: what.kind.replace(/_/g, ' ').replace(/^./, (letter) => letter.toUpperCase()),
         detail: Object.entries(what)
-          .filter(([name]) => name !== 'kind')
+          .filter(([name]) => !['kind', 'at_ms', 'received_ms'].includes(name))
           .map(([name, value]) => `${name.replace(/_/g, ' ')}: ${String(value)}`)
           .join(' · '),
       };
