@@ -16,8 +16,8 @@ use rusqlite::{Connection, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use commands::{Phase, Record};
-pub(crate) use events::{Backlog, EventBounds};
-pub(crate) use telemetry::{Bounds, Waiting};
+pub(crate) use events::EventBounds;
+pub(crate) use telemetry::Bounds;
 pub(crate) use values::names;
 
 const SCHEMA_VERSION: i64 = 1;
