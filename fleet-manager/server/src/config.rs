@@ -153,7 +153,9 @@ impl Validate for Config {
             // Passwords would cross the network in the clear.
             return Err((
                 "http.listen",
-                format!("{address} is not a loopback address: use `tls`, or name the proxy in `trusted_proxies`"),
+                format!(
+                    "{address} is not a loopback address: use `tls`, or name the proxy in `trusted_proxies`"
+                ),
             ));
         }
         if let Some(tls) = &self.http.tls
@@ -187,6 +189,9 @@ impl Validate for Config {
         self.broker.validate()?;
         self.enrolment.validate()?;
         self.commands.validate()?;
+        self.ingests.validate()?;
+        self.alerts.validate()?;
+        self.webhooks.validate()?;
         self.people.validate()
     }
 }

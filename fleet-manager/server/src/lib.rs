@@ -23,6 +23,7 @@ pub mod link;
 pub mod live;
 pub mod maintenance;
 pub mod metrics;
+pub mod overview;
 pub mod people;
 pub mod revocations;
 pub mod server;

@@ -13,7 +13,8 @@ use crate::live::Hub;
 use crate::metrics::Metrics;
 use crate::revocations::Revoked;
 use crate::{
-    alerts, boxes, channels, commands, enrolment, ids, ingests, link, people, streams, telemetry, webhooks,
+    alerts, boxes, channels, commands, enrolment, ids, ingests, link, overview, people, streams, telemetry,
+    webhooks,
 };
 
 /// The server's state. Cheap to clone; every area has its part.
@@ -41,6 +42,7 @@ pub struct Inner {
     pub ingests: ingests::State,
     pub alerts: alerts::State,
     pub webhooks: webhooks::State,
+    pub overview: overview::Held,
 }
 
 impl App {
@@ -65,7 +67,8 @@ impl App {
             streams: streams::State::new(&config)?,
             ingests: ingests::State::new(&config)?,
             alerts: alerts::State::new(&config)?,
-            webhooks: webhooks::State::new(&config)?,
+            webhooks: webhooks::State::new(&config, &metrics)?,
+            overview: overview::Held::default(),
             revoked,
             metrics,
             config,

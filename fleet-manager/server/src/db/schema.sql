@@ -255,6 +255,7 @@ CREATE TABLE command (
 CREATE INDEX command_box ON command (box_id, issued_ms);
 CREATE INDEX command_open ON command (box_id) WHERE over_ms IS NULL;
 CREATE INDEX command_file ON command (over_ms) WHERE file_bytes IS NOT NULL;
+CREATE INDEX command_silent ON command (over_ms) WHERE reason = 'silent';
 
 -- Each change of a command's state.
 CREATE TABLE command_step (
@@ -286,6 +287,7 @@ CREATE TABLE event (
 CREATE INDEX event_box ON event (box_id, at_ms);
 CREATE INDEX event_channel ON event (channel_id, at_ms) WHERE channel_id IS NOT NULL;
 CREATE INDEX event_session ON event (session_id) WHERE session_id IS NOT NULL;
+CREATE INDEX event_session_ended ON event (at_ms) WHERE kind = 'session_ended';
 
 -- How far a box's events are acknowledged.
 CREATE TABLE event_journal (
@@ -321,6 +323,69 @@ CREATE TABLE telemetry_journal (
 -- Alerts and webhooks
 ------------------------------------------------------------------------------------------------------------------
 
-------------------------------------------------------------------------------------------------------------------
--- Sessions and ingests
-------------------------------------------------------------------------------------------------------------------
+-- Something that somebody should know of, from its start to its end.
+CREATE TABLE alert (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    severity TEXT NOT NULL CHECK (severity IN ('warning', 'critical')),
+    -- What it is about: the id of a box, a session or a command.
+    subject TEXT NOT NULL,
+    -- Not references, like those below: an alert outlives what it was about.
+    box_id TEXT,
+    box_name TEXT,
+    session_id TEXT,
+    channel_id TEXT,
+    reason TEXT NOT NULL,
+    started_ms INTEGER NOT NULL,
+    -- Null while it lasts.
+    ended_ms INTEGER CHECK (ended_ms >= started_ms),
+    end_reason TEXT,
+    acknowledged_by TEXT,
+    acknowledged_ms INTEGER
+) STRICT;
+CREATE UNIQUE INDEX alert_open ON alert (kind, subject) WHERE ended_ms IS NULL;
+CREATE INDEX alert_started ON alert (started_ms);
+CREATE INDEX alert_box ON alert (box_id, started_ms);
+CREATE INDEX alert_channel ON alert (channel_id, started_ms) WHERE channel_id IS NOT NULL;
+
+-- Who is told of alerts over HTTP.
+CREATE TABLE webhook (
+    id TEXT PRIMARY KEY,
+    url TEXT NOT NULL,
+    -- JSON: kinds of alert; empty for all.
+    kinds TEXT NOT NULL,
+    enabled INTEGER NOT NULL,
+    -- As it is: what is sent is signed with it.
+    secret TEXT NOT NULL,
+    -- What is sent is signed with this one too, until the receiver has had time to learn the new one.
+    previous_secret TEXT,
+    previous_until_ms INTEGER,
+    created_ms INTEGER NOT NULL,
+    created_by TEXT NOT NULL,
+    -- Deliveries that were given up because too many waited.
+    dropped INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- One message to one webhook. What waits is sent again and again until it is delivered or too old.
+CREATE TABLE webhook_delivery (
+    id TEXT PRIMARY KEY,
+    webhook_id TEXT NOT NULL REFERENCES webhook (id) ON DELETE CASCADE,
+    -- Such as alert.started.
+    event TEXT NOT NULL,
+    -- Of the alert, or 'test'.
+    kind TEXT NOT NULL,
+    -- JSON; the same bytes at each attempt.
+    body TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'delivered', 'failed')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    -- Of the last answer.
+    status INTEGER,
+    -- Why the last attempt failed.
+    error TEXT,
+    created_ms INTEGER NOT NULL,
+    next_ms INTEGER NOT NULL,
+    done_ms INTEGER
+) STRICT;
+CREATE INDEX webhook_delivery_due ON webhook_delivery (next_ms) WHERE state = 'waiting';
+CREATE INDEX webhook_delivery_waiting ON webhook_delivery (webhook_id, id) WHERE state = 'waiting';
+CREATE INDEX webhook_delivery_log ON webhook_delivery (webhook_id, created_ms);

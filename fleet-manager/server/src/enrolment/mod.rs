@@ -10,7 +10,7 @@ mod certificates;
 mod claim;
 mod codes;
 mod revoke;
-mod throttle;
+pub(crate) mod throttle;
 mod waiting;
 
 use std::sync::Arc;

@@ -10,7 +10,7 @@ const KEEP: usize = 20_000;
 
 /// A bucket per address: `burst` at once, then `per_s` a second.
 #[derive(Debug)]
-pub(super) struct Throttle {
+pub(crate) struct Throttle {
     burst: f64,
     per_s: f64,
     buckets: Mutex<HashMap<IpAddr, Bucket>>,
@@ -23,7 +23,7 @@ struct Bucket {
 }
 
 impl Throttle {
-    pub(super) fn new(burst: f64, per_s: f64) -> Self {
+    pub(crate) fn new(burst: f64, per_s: f64) -> Self {
         Self { burst, per_s, buckets: Mutex::default() }
     }
 
@@ -31,7 +31,7 @@ impl Throttle {
     ///
     /// # Errors
     /// The seconds to wait.
-    pub(super) fn take(&self, address: IpAddr, now_ms: i64) -> Result<(), u64> {
+    pub(crate) fn take(&self, address: IpAddr, now_ms: i64) -> Result<(), u64> {
         self.look(address, now_ms, 1.0)
     }
 
@@ -39,7 +39,7 @@ impl Throttle {
     ///
     /// # Errors
     /// The seconds to wait.
-    pub(super) fn check(&self, address: IpAddr, now_ms: i64) -> Result<(), u64> {
+    pub(crate) fn check(&self, address: IpAddr, now_ms: i64) -> Result<(), u64> {
         self.look(address, now_ms, 0.0)
     }
 

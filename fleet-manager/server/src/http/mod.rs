@@ -29,7 +29,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::error::{Error, PROBLEM_JSON, Problem};
 use crate::state::App;
 use crate::{
-    alerts, audit, boxes, channels, commands, enrolment, ingests, people, streams, telemetry, webhooks,
+    alerts, audit, boxes, channels, commands, enrolment, ingests, overview, people, streams, telemetry,
+    webhooks,
 };
 use client::{Client, Peer};
 
@@ -72,6 +73,7 @@ fn api() -> (Router<App>, OpenApi) {
         ingests::routes(),
         alerts::routes(),
         webhooks::routes(),
+        overview::routes(),
         audit::routes(),
         events::routes(),
         time::routes(),

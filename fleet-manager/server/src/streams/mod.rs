@@ -1,11 +1,25 @@
-//! Live sessions, their history, the overview, and what a streamer needs to go live.
+//! Live sessions, their history, and what a streamer needs to go live.
 
+mod api;
+mod follow;
+mod go_live;
+#[cfg(test)]
+pub(crate) mod testing;
+mod view;
+pub mod words;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nodi_protocol::ChannelId;
 use serde::Deserialize;
 
 use crate::error::Error;
-use crate::http::access::Api;
 use crate::state::App;
 use crate::tasks::Tasks;
+
+pub use api::routes;
+pub use view::SessionView;
+use view::{ByChannel, Names, by_channel};
 
 /// This area's section of the configuration.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -13,31 +27,52 @@ use crate::tasks::Tasks;
 pub struct Config {}
 
 /// This area's part of [`App`].
-pub struct State {}
+pub struct State {
+    names: Names,
+    /// Made when it is asked for; nothing when something has changed since.
+    live: Mutex<Option<Arc<ByChannel>>>,
+}
 
 impl State {
     /// # Errors
-    /// What is not usable.
+    /// None.
     pub fn new(_config: &crate::Config) -> Result<Self, Error> {
-        Ok(Self {})
+        Ok(Self { names: Names::default(), live: Mutex::default() })
+    }
+
+    /// A session came, went or has news.
+    fn changed(&self) {
+        *self.live.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn live(&self, app: &App) -> Arc<ByChannel> {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(live.get_or_insert_with(|| Arc::new(by_channel(app.boxes.registry.sessions()))))
     }
 }
 
-/// What it serves below `/api/v1`.
-#[must_use]
-pub fn routes() -> Api {
-    Api::new("streams")
-}
-
 /// Starts its background tasks.
-pub fn start(_app: &App, _tasks: &mut Tasks) {}
-
-/// A live session as the API shows it: what its box says, and what the fleet knows beside that.
-#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
-pub struct SessionView {}
+pub fn start(app: &App, tasks: &mut Tasks) {
+    tasks.spawn("names of channels", follow::names(app.clone()));
+    tasks.spawn("sessions", follow::sessions(app.clone()));
+}
 
 /// The live session of a channel, if there is one.
 #[must_use]
-pub fn live_on(_app: &App, _channel: &nodi_protocol::ChannelId) -> Option<SessionView> {
-    None
+pub fn live_on(app: &App, channel: &ChannelId) -> Option<SessionView> {
+    let live = app.streams.live(app);
+    live.get(channel).map(|(record, session)| SessionView::of(app, record, session))
+}
+
+/// Everything that is live, the newest first.
+#[must_use]
+pub fn live(app: &App) -> Vec<SessionView> {
+    let mut views: Vec<SessionView> = app
+        .streams
+        .live(app)
+        .values()
+        .map(|(record, session)| SessionView::of(app, record, session))
+        .collect();
+    views.sort_by_key(|view| std::cmp::Reverse(view.report.session));
+    views
 }
