@@ -20,12 +20,12 @@ const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 #[must_use]
 pub fn box_id(sha256: &[u8; 32]) -> BoxId {
     let mut text = "box-".to_owned();
-    let mut bits = 0_u32;
-    let mut held = 0;
-    for byte in sha256 {
+    let (mut bits, mut held) = (0_u32, 0);
+    // Five bits a digit: whole bytes are used up by the last one.
+    for byte in sha256.iter().take(ID_DIGITS * 5 / 8) {
         bits = (bits << 8) | u32::from(*byte);
         held += 8;
-        while held >= 5 && text.len() < "box-".len() + ID_DIGITS {
+        while held >= 5 {
             held -= 5;
             let digit = (bits >> held) & 31;
             text.push(char::from(ALPHABET.get(digit as usize).copied().unwrap_or(b'a')));
@@ -119,4 +119,21 @@ pub struct Provisioning {
     pub ca_pem: Option<String>,
     #[serde(default)]
     pub claim_code: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_box_id_is_the_first_eighty_bits_in_base_32() {
+        // RFC 4648 10: "fooba" is MZXW6YTB.
+        let mut digest = [0xff; 32];
+        for (byte, known) in digest.iter_mut().zip(b"foobafooba") {
+            *byte = *known;
+        }
+        assert_eq!(box_id(&digest).as_str(), "box-mzxw6ytbmzxw6ytb");
+        assert_eq!(box_id(&[0xff; 32]).as_str(), "box-7777777777777777");
+        assert_eq!(box_id(&[0; 32]).as_str(), "box-aaaaaaaaaaaaaaaa");
+    }
 }
