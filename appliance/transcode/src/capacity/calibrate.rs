@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Costs;
 use crate::backend::Preset;
+use crate::pipeline::scaler;
 
 /// Changes with what is measured, so that older results are not taken for newer ones.
-const MODEL: u32 = 2;
+const MODEL: u32 = 3;
 
 /// The file below the state directory.
 const FILE: &str = "calibration.json";
@@ -100,6 +101,7 @@ fn fingerprint() -> String {
 }
 
 fn measure() -> Result<Costs, Error> {
+    scaler::register().map_err(|error| Error::Pipeline(error.to_string()))?;
     let frames = pictures();
     let pixels = (WIDTH * HEIGHT * FRAMES) as f64;
     let raw = format!("video/x-raw,format=I420,width={WIDTH},height={HEIGHT},framerate=30/1");
@@ -117,9 +119,9 @@ fn measure() -> Result<Costs, Error> {
     let caps = encoded.first().and_then(|sample| sample.caps()).map(ToString::to_string).unwrap_or_default();
     let encoded: Vec<gst::Buffer> = encoded.iter().filter_map(|sample| sample.buffer_owned()).collect();
     let (decode, _) = least(&caps, "! avdec_h264 max-threads=1", &encoded)?;
-    // By three, as from 1080p to the lowest rung: what it costs depends on both sizes.
-    let scaler = "! videoscale method=bilinear add-borders=false ! video/x-raw,width=426,height=240";
-    let (scale, _) = least(&raw, scaler, &frames)?;
+    // By two, between the ratios of the usual rungs: what it costs depends on both sizes.
+    let scaler = format!("! {} ! video/x-raw,width={},height={}", scaler::NAME, WIDTH / 2, HEIGHT / 2);
+    let (scale, _) = least(&raw, &scaler, &frames)?;
     Ok(Costs {
         decode: decode / pixels,
         scale: scale / pixels,

@@ -1,11 +1,14 @@
 //! The pipelines as text in `gst-launch-1.0` syntax, made purely from what is known about the source, the
-//! ladder and the back end, so that a person can read them, try them and check them against documentation.
+//! ladder and the back end, so that a person can read them, try them (with `videoscale` for our own
+//! `nodiscale`) and check them against documentation.
 
 use std::fmt::Write as _;
 
 use crate::backend::{Backend, Jetson, Software};
 use crate::capacity;
 use crate::ladder::{Ladder, Picture, Rung};
+use crate::pipeline::scaler;
+use crate::pipeline::scaler::area::Ratio;
 
 /// What the decoder gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +79,11 @@ impl Plan {
             let name = &rung.name;
             text.push('\n');
             line(&mut text, &format!("raw. ! {}", queue(name.as_str(), RAW_FRAMES)));
-            if (rung.width, rung.height) != (self.source.picture.width, self.source.picture.height) {
+            let from = (self.source.picture.width, self.source.picture.height);
+            let to = (rung.width, rung.height);
+            if Ratio::between(from, to).is_some() {
+                line(&mut text, &format!("! {}", scaler::NAME));
+            } else if from != to {
                 line(&mut text, "! videoscale method=bilinear add-borders=false");
             } else {
                 // Square pixels need no scaler, other ones do; the element passes pictures on that fit.

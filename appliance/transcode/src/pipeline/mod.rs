@@ -3,6 +3,7 @@
 mod controls;
 pub mod describe;
 pub mod run;
+pub mod scaler;
 
 pub use controls::Controls;
 pub use describe::{Plan, Source};

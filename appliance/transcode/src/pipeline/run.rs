@@ -12,6 +12,7 @@ use gstreamer_video as gst_video;
 
 use super::controls::Controls;
 use super::describe::{self, Plan};
+use super::scaler;
 use crate::backend::Backend;
 use crate::overload::DROP_ABOVE;
 
@@ -111,6 +112,7 @@ impl Running {
         follow_source: bool,
         sink: &Sink,
     ) -> Result<Self, Error> {
+        scaler::register().map_err(|error| Error::Make(error.to_string()))?;
         let text = plan.describe();
         log::debug!("pipeline:\n{text}");
         let pipeline = parse(&text)?;
