@@ -45,6 +45,12 @@ impl Revoked {
     /// # Errors
     /// When the database fails.
     pub fn refresh(&self, tx: &Tx<'_>) -> Result<(), Error> {
+        // See `Revocations::next_version`: above everything that was sent, also after a backup was restored.
+        tx.prepare_cached(
+            "UPDATE meta SET revocations_version =
+             max(revocations_version + 1, CAST(unixepoch('subsec') * 1000 AS INTEGER))",
+        )?
+        .execute([])?;
         let document = Arc::new(compose(tx)?);
         let sender = self.document.clone();
         tx.then(move || {
@@ -65,7 +71,9 @@ impl Revoked {
 /// # Errors
 /// When the database fails.
 pub fn compose(connection: &Connection) -> Result<Revocations, Error> {
-    let mut document = Revocations::default();
+    let version: i64 =
+        connection.prepare_cached("SELECT revocations_version FROM meta")?.query_row([], |row| row.get(0))?;
+    let mut document = Revocations { version: u64::try_from(version).unwrap_or(0), ..Revocations::default() };
     let mut statement = connection.prepare_cached(
         "SELECT id, min_version, suspended_ms IS NOT NULL FROM channel
          WHERE min_version > 1 OR suspended_ms IS NOT NULL",

@@ -7,7 +7,9 @@ CREATE TABLE meta (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     -- Which database counts the versions of desired state; a restored copy gets another one.
     epoch TEXT NOT NULL,
-    created_ms INTEGER NOT NULL
+    created_ms INTEGER NOT NULL,
+    -- Of the revocation document.
+    revocations_version INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 ------------------------------------------------------------------------------------------------------------------
