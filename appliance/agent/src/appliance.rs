@@ -95,3 +95,6 @@ fn capacity_command(config: &Config) -> CommandLine {
         .with(config.settings.arguments(&transcode.config, "transcode"))
         .with(["capacity"])
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,7 +27,7 @@ use crate::host::CommandLine;
 use crate::seams::{Doing, Measure};
 use crate::sessions::Observed;
 use capacity::LineRate;
-use processes::{Processes, Wanted};
+use processes::{Processes, Wanted, Which};
 use source::Source;
 
 /// What is measured, and where.
@@ -173,7 +173,7 @@ impl Kernel {
         let wanted = |process, path: &std::path::Path, permanent| Wanted {
             process,
             program: format!("nodi-{process}"),
-            word: path.display().to_string(),
+            which: Which::Word(path.display().to_string()),
             permanent,
         };
         let mut processes = vec![
@@ -181,10 +181,12 @@ impl Kernel {
             wanted("uplink", &settings.uplink.config, true),
             wanted("transcode", &settings.transcode.config, false),
         ];
-        // Itself, by the word that was its own command line's.
-        let own = std::env::args().skip_while(|word| word != "--config").nth(1);
-        let own = own.unwrap_or_else(|| std::env::args().next().unwrap_or_default());
-        processes.push(wanted("agent", std::path::Path::new(&own), true));
+        processes.push(Wanted {
+            process: "agent",
+            program: "nodi-agent".to_owned(),
+            which: Which::Own,
+            permanent: true,
+        });
         Self {
             source: Source::new(&config.telemetry.root),
             disks: config.telemetry.disks.clone(),

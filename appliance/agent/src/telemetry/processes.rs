@@ -19,10 +19,18 @@ pub(super) struct Wanted {
     pub process: &'static str,
     /// As the kernel calls it.
     pub program: String,
-    /// A word of its command line: which box's it is, where several boxes share a machine.
-    pub word: String,
+    pub which: Which,
     /// One of it runs all the time. Others come with a session.
     pub permanent: bool,
+}
+
+/// Which of the processes of one program it is, where several boxes share a machine.
+#[derive(Debug, Clone)]
+pub(super) enum Which {
+    /// The one with this word in its command line.
+    Word(String),
+    /// This one.
+    Own,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,11 +158,17 @@ impl Processes {
             let Some(program) = text(&directory.join("comm")) else { continue };
             let mut words = None;
             for (wanted, found) in self.wanted.iter().zip(&mut all) {
-                if wanted.program != program {
-                    continue;
-                }
-                let words = words.get_or_insert_with(|| text(&directory.join("cmdline")).unwrap_or_default());
-                if words.split('\0').any(|word| word == wanted.word) {
+                let is_it = match &wanted.which {
+                    Which::Own => pid == std::process::id(),
+                    Which::Word(wanted_word) => {
+                        wanted.program == program && {
+                            let words = words
+                                .get_or_insert_with(|| text(&directory.join("cmdline")).unwrap_or_default());
+                            words.split('\0').any(|word| word == wanted_word)
+                        }
+                    }
+                };
+                if is_it {
                     found.extend(read(&directory, pid));
                 }
             }
@@ -215,7 +229,7 @@ mod tests {
         let wanted = |process, permanent| Wanted {
             process,
             program: format!("nodi-{process}"),
-            word: format!("/etc/{process}.toml"),
+            which: Which::Word(format!("/etc/{process}.toml")),
             permanent,
         };
         vec![wanted("ingest", true), wanted("transcode", false)]

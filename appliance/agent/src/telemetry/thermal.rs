@@ -101,7 +101,7 @@ impl Throttling {
     }
 }
 
-/// Fans cool without slowing anything down; an idle injector that nobody uses says -1.
+/// Fans cool without slowing anything down, and Tegra's alert for a hot surface is for people.
 fn slows_down(kind: &str) -> bool {
-    !kind.to_ascii_lowercase().contains("fan")
+    !kind.to_ascii_lowercase().contains("fan") && kind != "hot-surface-alert"
 }
