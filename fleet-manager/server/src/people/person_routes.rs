@@ -28,7 +28,7 @@ pub(super) struct Filter {
 
 /// People
 #[utoipa::path(get, path = "/people", params(Paging, Filter), responses((status = 200, description = "One page.", body = Page<PersonView>)))]
-pub(super) async fn list(
+pub(super) async fn list_people(
     State(app): State<App>,
     Query(paging): Query<Paging>,
     Query(filter): Query<Filter>,
@@ -75,7 +75,7 @@ pub(super) struct NewPerson {
     (status = 201, description = "Added.", body = PersonView),
     (status = 409, description = "Somebody has this name."),
 ))]
-pub(super) async fn create(
+pub(super) async fn create_person(
     State(app): State<App>,
     who: Identity,
     Json(body): Json<NewPerson>,
@@ -116,7 +116,10 @@ fn check_channels(channels: &[String]) -> Result<(), Error> {
 
 /// One person
 #[utoipa::path(get, path = "/people/{id}", params(("id" = String, Path)), responses((status = 200, description = "The person.", body = PersonView)))]
-pub(super) async fn show(State(app): State<App>, At(id): At<String>) -> Result<Json<PersonView>, Error> {
+pub(super) async fn show_person(
+    State(app): State<App>,
+    At(id): At<String>,
+) -> Result<Json<PersonView>, Error> {
     Ok(Json(app.db.read(move |connection| rows::get(connection, &id)).await?))
 }
 
@@ -140,7 +143,7 @@ pub(super) struct PersonChange {
     (status = 200, description = "Changed.", body = PersonView),
     (status = 409, description = "Somebody has this name, or nobody would be administrator."),
 ))]
-pub(super) async fn change(
+pub(super) async fn change_person(
     State(app): State<App>,
     who: Identity,
     At(id): At<String>,
@@ -210,7 +213,7 @@ pub(super) async fn change(
     (status = 204, description = "Removed."),
     (status = 409, description = "Nobody would be administrator."),
 ))]
-pub(super) async fn delete(
+pub(super) async fn delete_person(
     State(app): State<App>,
     who: Identity,
     At(id): At<String>,

@@ -15,8 +15,12 @@ pub fn routes() -> Api {
         .login(routes!(login_routes::change_password))
         .login(routes!(login_routes::logins))
         .login(routes!(login_routes::end_login))
-        .administrator(routes!(person_routes::list, person_routes::create))
-        .administrator(routes!(person_routes::show, person_routes::change, person_routes::delete))
-        .person(routes!(token_routes::list, token_routes::create))
-        .person(routes!(token_routes::revoke))
+        .administrator(routes!(person_routes::list_people, person_routes::create_person))
+        .administrator(routes!(
+            person_routes::show_person,
+            person_routes::change_person,
+            person_routes::delete_person
+        ))
+        .person(routes!(token_routes::list_tokens, token_routes::create_token))
+        .person(routes!(token_routes::revoke_token))
 }

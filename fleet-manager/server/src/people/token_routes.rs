@@ -65,7 +65,7 @@ pub(super) struct Filter {
 ///
 /// One's own; an administrator sees everybody's.
 #[utoipa::path(get, path = "/tokens", params(Paging, Filter), responses((status = 200, description = "One page.", body = Page<TokenView>)))]
-pub(super) async fn list(
+pub(super) async fn list_tokens(
     State(app): State<App>,
     who: Identity,
     Query(paging): Query<Paging>,
@@ -127,7 +127,7 @@ pub(super) struct MadeToken {
     (status = 201, description = "Made.", body = MadeToken),
     (status = 409, description = "There are too many."),
 ))]
-pub(super) async fn create(
+pub(super) async fn create_token(
     State(app): State<App>,
     who: Identity,
     Json(body): Json<NewToken>,
@@ -204,7 +204,7 @@ fn get(connection: &Connection, id: &str) -> Result<Option<(String, TokenView)>,
 ///
 /// One's own; an administrator can revoke everybody's.
 #[utoipa::path(delete, path = "/tokens/{id}", params(("id" = String, Path)), responses((status = 204, description = "Revoked.")))]
-pub(super) async fn revoke(
+pub(super) async fn revoke_token(
     State(app): State<App>,
     who: Identity,
     At(id): At<String>,

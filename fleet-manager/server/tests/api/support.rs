@@ -1,0 +1,205 @@
+//! A fleet server in this process on a free port, with a clock that stands still, and clients of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nodi_daemon::shutdown::{self, Trigger};
+use nodi_fleet::clock::{Clock, Manual};
+use nodi_fleet::config::Config;
+use nodi_fleet::maintenance;
+use nodi_fleet::server::Server;
+use nodi_fleet::state::App;
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub const ADMIN: &str = "admin";
+pub const PASSWORD: &str = "correct horse battery";
+/// 2026-01-01.
+pub const START_MS: i64 = 1_767_225_600_000;
+/// Longest wait for anything in a test.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct Fleet {
+    pub url: String,
+    pub https: Option<std::net::SocketAddr>,
+    pub app: App,
+    pub clock: Arc<Manual>,
+    pub dir: TempDir,
+    http: reqwest::Client,
+    trigger: Trigger,
+    running: tokio::task::JoinHandle<Result<(), String>>,
+}
+
+pub fn provider() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+pub fn config(dir: &TempDir) -> Config {
+    let mut config = Config { data_dir: dir.path().join("data"), ..Config::default() };
+    config.http.listen = Some(([127, 0, 0, 1], 0).into());
+    config
+}
+
+impl Fleet {
+    pub async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::at(START_MS, change).await
+    }
+
+    pub async fn at(start_ms: i64, change: impl FnOnce(&mut Config)) -> Self {
+        provider();
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = config(&dir);
+        change(&mut config);
+        let clock = Manual::new(start_ms);
+        let system = Clock::Manual(Arc::clone(&clock));
+        maintenance::init(config.clone(), system.clone(), ADMIN.into(), PASSWORD.into()).await.unwrap();
+        let (trigger, shutdown) = shutdown::manual();
+        let server = Server::start(config, system, shutdown).await.unwrap();
+        let url = format!("http://{}", server.http.unwrap());
+        let (app, https) = (server.app.clone(), server.https);
+        let running = tokio::spawn(server.run());
+        Self { url, https, app, clock, dir, http: reqwest::Client::new(), trigger, running }
+    }
+
+    pub async fn stop(self) {
+        self.trigger.stop();
+        let ended = tokio::time::timeout(PATIENCE, self.running).await.expect("the server stops");
+        assert_eq!(ended.unwrap(), Ok(()));
+    }
+
+    /// Somebody who is not logged in.
+    pub fn nobody(&self) -> User {
+        User { http: self.http.clone(), url: self.url.clone(), as_whom: As::Nobody }
+    }
+
+    pub async fn admin(&self) -> User {
+        self.login(ADMIN, PASSWORD).await
+    }
+
+    pub async fn login(&self, name: &str, password: &str) -> User {
+        let answer = self.nobody().post("/login", &json!({"name": name, "password": password})).await;
+        assert_eq!(answer.status(), StatusCode::OK, "log in as {name}");
+        let cookie = cookie_of(&answer).expect("a cookie");
+        let me: Value = answer.json().await.unwrap();
+        let csrf = me["csrf_token"].as_str().unwrap().to_owned();
+        User { as_whom: As::Browser { cookie, csrf }, ..self.nobody() }
+    }
+
+    /// Through a proxy that says where the browser is; `None` when it has to wait.
+    pub async fn login_from(&self, name: &str, password: &str, address: &str) -> Option<User> {
+        let request = self.nobody().request(Method::POST, "/login").header("x-forwarded-for", address);
+        let answer = request.json(&json!({"name": name, "password": password})).send().await.unwrap();
+        let cookie = cookie_of(&answer)?;
+        let me: Value = answer.json().await.unwrap();
+        let csrf = me["csrf_token"].as_str().unwrap().to_owned();
+        Some(User { as_whom: As::Browser { cookie, csrf }, ..self.nobody() })
+    }
+
+    /// A new person, logged in; also their id.
+    pub async fn person(&self, admin: &User, name: &str, role: &str) -> (User, String) {
+        let body = json!({"name": name, "password": PASSWORD, "role": role});
+        let person = admin.post_ok("/people", &body).await;
+        (self.login(name, PASSWORD).await, person["id"].as_str().unwrap().to_owned())
+    }
+
+    /// The audit log's newest entries, newest first.
+    pub async fn audit(&self, admin: &User) -> Vec<Value> {
+        let page = admin.get_ok("/audit?per_page=500").await;
+        page["items"].as_array().unwrap().clone()
+    }
+}
+
+/// Name and value of the session cookie that an answer sets.
+pub fn cookie_of(answer: &Response) -> Option<String> {
+    let header = answer.headers().get("set-cookie")?.to_str().unwrap();
+    Some(header.split(';').next().unwrap().to_owned())
+}
+
+#[derive(Clone)]
+pub enum As {
+    Nobody,
+    Browser { cookie: String, csrf: String },
+    Program { token: String },
+}
+
+#[derive(Clone)]
+pub struct User {
+    http: reqwest::Client,
+    url: String,
+    pub as_whom: As,
+}
+
+impl User {
+    pub fn program(&self, token: &str) -> Self {
+        Self { as_whom: As::Program { token: token.to_owned() }, ..self.clone() }
+    }
+
+    /// A request as this user; with CSRF token, as the page sends it.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let api = if path.starts_with("/api/") { "" } else { "/api/v1" };
+        let request = self.http.request(method, format!("{}{api}{path}", self.url)).timeout(PATIENCE);
+        match &self.as_whom {
+            As::Nobody => request,
+            As::Browser { cookie, csrf } => request.header("cookie", cookie).header("x-csrf-token", csrf),
+            As::Program { token } => request.bearer_auth(token),
+        }
+    }
+
+    /// Of the server, not below the API.
+    pub fn plain(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url)).timeout(PATIENCE)
+    }
+
+    pub async fn get(&self, path: &str) -> Response {
+        self.request(Method::GET, path).send().await.unwrap()
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Response {
+        self.request(Method::POST, path).json(body).send().await.unwrap()
+    }
+
+    pub async fn patch(&self, path: &str, body: &Value) -> Response {
+        self.request(Method::PATCH, path).json(body).send().await.unwrap()
+    }
+
+    pub async fn delete(&self, path: &str) -> Response {
+        self.request(Method::DELETE, path).send().await.unwrap()
+    }
+
+    pub async fn get_ok(&self, path: &str) -> Value {
+        ok(self.get(path).await).await
+    }
+
+    pub async fn post_ok(&self, path: &str, body: &Value) -> Value {
+        ok(self.post(path, body).await).await
+    }
+
+    pub async fn patch_ok(&self, path: &str, body: &Value) -> Value {
+        ok(self.patch(path, body).await).await
+    }
+}
+
+async fn ok(answer: Response) -> Value {
+    let (status, url) = (answer.status(), answer.url().clone());
+    let text = answer.text().await.unwrap();
+    assert!(status.is_success(), "{url}: {status} {text}");
+    if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() }
+}
+
+/// The problem of a refusal, which has to have this status.
+pub async fn problem(answer: Response, status: u16) -> Value {
+    let url = answer.url().clone();
+    let found = answer.status();
+    let kind = answer.headers().get("content-type").cloned();
+    let text = answer.text().await.unwrap();
+    assert_eq!(found.as_u16(), status, "{url}: {text}");
+    assert_eq!(kind.unwrap(), "application/problem+json", "{url}");
+    let problem: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(problem["status"], status, "{problem}");
+    problem
+}
