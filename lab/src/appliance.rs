@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nodi_protocol::BoxId;
 use nodi_protocol::enrol::Provisioning;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -193,6 +194,14 @@ impl Appliance {
     /// what is there with [`Options::faults`].
     pub fn set_network(&self, mode: Mode) {
         self.control.iter().chain(&self.push).for_each(|proxy| proxy.set(mode));
+    }
+
+    /// Who it is to the fleet, once that let it in.
+    #[must_use]
+    pub fn id(&self) -> Option<BoxId> {
+        let text = std::fs::read(self.paths.identity().enrolled).ok()?;
+        let enrolled: Value = serde_json::from_slice(&text).ok()?;
+        enrolled["box_id"].as_str()?.parse().ok()
     }
 
     /// Its agent, in a lab with a fleet.

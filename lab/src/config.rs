@@ -150,8 +150,9 @@ impl BoxPaths {
     /// Where the agent keeps what the fleet gave it.
     #[must_use]
     pub fn identity(&self) -> BoxIdentity {
-        let dir = self.agent();
+        let dir = self.agent().join("identity");
         BoxIdentity {
+            enrolled: dir.join("enrolled.json"),
             authority: dir.join("ca.pem"),
             client: Identity { certificate: dir.join("certificate.pem"), key: dir.join("key.pem") },
         }
@@ -170,6 +171,8 @@ impl BoxPaths {
 /// Files of a box that was let into a fleet.
 #[derive(Debug, Clone)]
 pub struct BoxIdentity {
+    /// What the fleet server answered.
+    pub enrolled: PathBuf,
     pub authority: PathBuf,
     pub client: Identity,
 }
@@ -379,7 +382,7 @@ pub(crate) fn write(path: &Path, mut base: Value, more: &Value) -> Result<(), Er
 
 /// Objects are merged key by key; anything else is replaced. Arrays of objects are merged element by element
 /// with a single object, which then holds for all of them.
-fn merge(base: &mut Value, more: &Value) {
+pub(crate) fn merge(base: &mut Value, more: &Value) {
     match (base, more) {
         (Value::Object(base), Value::Object(more)) => {
             for (key, value) in more {

@@ -13,7 +13,7 @@ use crate::appliance::{Appliance, Membership, Surroundings};
 use crate::certs::{Authority, Identity};
 use crate::config::{self, KeyFiles, OriginPorts, Overrides, Rung};
 use crate::error::{Error, io};
-use crate::fleet::{self, Fleet};
+use crate::fleet::{self, Fleet, Wishes};
 use crate::keys::Keys;
 use crate::process::{Process, Spec};
 
@@ -174,9 +174,14 @@ impl Lab {
         let keys = Keys::open(&root.join("keys"))?;
         let authority = Authority::create(&root.join("tls"), "Nodi lab")?;
         let key_files = KeyFiles { public: keys.public(), revocations: keys.revocations() };
+        let edge_port = match options.edge {
+            Edge::None => None,
+            Edge::Nginx => Some(options.ports.watch.map_or_else(crate::ports::free, Ok)?),
+        };
         let fleet = if options.fleet {
-            let port = options.ports.dashboard;
-            Some(Fleet::start(&root.join("fleet"), &logs, port, &options.overrides.fleet).await?)
+            let (http, overrides) = (options.ports.dashboard, &options.overrides.fleet);
+            let wishes = Wishes { http, viewers: edge_port.or(options.ports.watch), overrides };
+            Some(Fleet::start(&root.join("fleet"), &logs, wishes).await?)
         } else {
             None
         };
@@ -222,12 +227,9 @@ impl Lab {
             boxes.push(Appliance::start(index, &around).await?);
         }
         let public: Vec<u16> = origins.iter().map(|origin| origin.ports.public).collect();
-        let (edge, watch_port) = match options.edge {
-            Edge::None => (None, public.first().copied().unwrap_or_default()),
-            Edge::Nginx => {
-                let port = options.ports.watch.map_or_else(crate::ports::free, Ok)?;
-                (Some(crate::edge::start(&root.join("edge"), &logs, port, &public)?), port)
-            }
+        let (edge, watch_port) = match edge_port {
+            None => (None, public.first().copied().unwrap_or_default()),
+            Some(port) => (Some(crate::edge::start(&root.join("edge"), &logs, port, &public)?), port),
         };
         let mut lab = Self {
             dir,
@@ -404,7 +406,33 @@ impl Lab {
                 tokio::time::sleep(POLL).await;
             }
         }
+        self.wait_claimed(end).await?;
         self.check_running()
+    }
+
+    /// Every box with a claim code is the fleet's, and is as it shall be.
+    async fn wait_claimed(&mut self, end: Instant) -> Result<(), Error> {
+        let claimed = self.options.boxes.saturating_sub(self.options.unclaimed);
+        for index in 0..if self.options.fleet { claimed } else { 0 } {
+            loop {
+                self.check_running()?;
+                let found = self.boxes.get(index).and_then(Appliance::id);
+                if let (Some(id), Some(fleet)) = (found, &self.fleet)
+                    && fleet.has_settled(&id).await?
+                {
+                    fleet.place(&id, index).await?;
+                    break;
+                }
+                if Instant::now() > end {
+                    let name = numbered("agent", index);
+                    let log = crate::process::tail(&self.logs().join(format!("{name}.log")));
+                    let what = format!("{name} in the fleet; its log:\n{log}\n");
+                    return Err(Error::Deadline { what, deadline: READY_DEADLINE });
+                }
+                tokio::time::sleep(POLL).await;
+            }
+        }
+        Ok(())
     }
 
     /// A test failed: its files stay, and what the processes said last is shown.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use nodi_daemon::shutdown;
-use nodi_lab::fleet::{Broker, Fleet};
+use nodi_lab::fleet::{Broker, Fleet, Wishes};
 use nodi_lab::process::Process;
 use nodi_lab::sim::{Behaviour, Sim};
 use nodi_protocol::BoxId;
@@ -80,7 +80,9 @@ pub(crate) async fn run(args: FleetSim) -> anyhow::Result<ExitCode> {
                 (Centre::Elsewhere, provisioning)
             }
             None => {
-                let fleet = Fleet::start(&dir.join("fleet"), &logs, args.dashboard_port, &json!({})).await?;
+                let none = json!({});
+                let wishes = Wishes { http: args.dashboard_port, viewers: None, overrides: &none };
+                let fleet = Fleet::start(&dir.join("fleet"), &logs, wishes).await?;
                 let code = fleet.claim_code(args.boxes).await?;
                 let provisioning = fleet.provisioning(Some(code))?;
                 (Centre::Fleet(Box::new(fleet)), provisioning)

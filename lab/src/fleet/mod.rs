@@ -7,8 +7,8 @@ mod setup;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nodi_protocol::ChannelId;
 use nodi_protocol::enrol::Provisioning;
+use nodi_protocol::{BoxId, ChannelId};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -20,6 +20,15 @@ use setup::Setup;
 
 /// Everything answers within a second on an idle machine.
 const READY_DEADLINE: Duration = Duration::from_secs(30);
+/// Where the boxes of a demo stand.
+const PLACES: &[(&str, f64, f64)] = &[
+    ("Torino", 45.07, 7.69),
+    ("Dhaka", 23.81, 90.41),
+    ("Lisboa", 38.72, -9.14),
+    ("Kolkata", 22.57, 88.36),
+    ("Montevideo", -34.90, -56.19),
+    ("Tromsø", 69.65, 18.96),
+];
 const POLL: Duration = Duration::from_millis(25);
 
 /// Where the centre listens, all on loopback.
@@ -56,6 +65,17 @@ pub struct Links {
     pub authority: PathBuf,
 }
 
+/// How the centre shall be.
+#[derive(Debug, Clone, Copy)]
+pub struct Wishes<'a> {
+    /// The dashboard's port; a free one otherwise.
+    pub http: Option<u16>,
+    /// Where viewers go, if there is any video.
+    pub viewers: Option<u16>,
+    /// For the server's configuration.
+    pub overrides: &'a Value,
+}
+
 /// Who may do everything.
 #[derive(Debug, Clone, Serialize)]
 pub struct Administrator {
@@ -85,7 +105,7 @@ impl Broker {
     /// As [`Fleet::start`].
     pub async fn start(dir: &Path, logs: &Path) -> Result<Self, Error> {
         let ports = Ports::free(None)?;
-        let setup = Setup::create(dir, ports, &Value::Null)?;
+        let setup = Setup::create(dir, ports, None, &json!({}))?;
         setup.init()?;
         let mut process = start_broker(&setup, ports.broker, logs)?;
         let end = Instant::now() + READY_DEADLINE;
@@ -121,14 +141,9 @@ impl Fleet {
     ///
     /// # Errors
     /// When something is not built, not installed, or ends or hangs at its start.
-    pub async fn start(
-        dir: &Path,
-        logs: &Path,
-        http_port: Option<u16>,
-        overrides: &Value,
-    ) -> Result<Self, Error> {
-        let ports = Ports::free(http_port)?;
-        let setup = Setup::create(dir, ports, overrides)?;
+    pub async fn start(dir: &Path, logs: &Path, wishes: Wishes<'_>) -> Result<Self, Error> {
+        let ports = Ports::free(wishes.http)?;
+        let setup = Setup::create(dir, ports, wishes.viewers, wishes.overrides)?;
         let administrator = setup.init()?;
         let broker = start_broker(&setup, ports.broker, logs)?;
         let server = Spec::new("fleet", setup.program()?, logs).args(setup.words(&["serve"]));
@@ -195,6 +210,30 @@ impl Fleet {
         let path = self.authority();
         let ca_pem = std::fs::read_to_string(&path).map_err(io(format!("reading {}", path.display())))?;
         Ok(Provisioning { fleet_url: self.box_url(), ca_pem: Some(ca_pem), claim_code })
+    }
+
+    /// Whether the box is connected and everything that was set for it is in force.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn has_settled(&self, id: &BoxId) -> Result<bool, Error> {
+        let summary = match self.api.get(&format!("/boxes/{id}")).await {
+            Err(Error::Refused { status: 404, .. }) => return Ok(false),
+            other => other?,
+        };
+        Ok(summary["state"] == "online" && summary["applied_version"] == summary["desired_version"])
+    }
+
+    /// Gives the box a name, and a place on the map.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn place(&self, id: &BoxId, index: usize) -> Result<(), Error> {
+        let mut about = json!({ "name": format!("Box {}", index + 1) });
+        if let Some((name, latitude, longitude)) = PLACES.get(index % PLACES.len()) {
+            about["location"] = json!({ "name": name, "latitude": latitude, "longitude": longitude });
+        }
+        self.api.patch(&format!("/boxes/{id}"), about).await.map(drop)
     }
 
     /// Makes the channel if it is not there.

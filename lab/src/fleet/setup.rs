@@ -25,12 +25,17 @@ pub(super) fn box_url(ports: Ports) -> String {
 }
 
 impl Setup {
-    pub(super) fn create(dir: &Path, ports: Ports, overrides: &Value) -> Result<Self, Error> {
+    pub(super) fn create(
+        dir: &Path,
+        ports: Ports,
+        viewers: Option<u16>,
+        overrides: &Value,
+    ) -> Result<Self, Error> {
         std::fs::create_dir_all(dir).map_err(io(format!("creating {}", dir.display())))?;
         let setup = Self { dir: dir.to_owned(), file: dir.join("fleet.toml") };
         let tls = setup.identity_files("server");
         let pid_file = setup.broker_dir().join("data/mosquitto.pid");
-        let base = json!({
+        let mut base = json!({
             "data_dir": setup.data(),
             "public_url": box_url(ports),
             "http": {
@@ -50,6 +55,10 @@ impl Setup {
                 "reload": ["sh", "-c", format!("kill -HUP $(cat '{}')", pid_file.display())],
             },
         });
+        if let Some(port) = viewers {
+            let watch = json!({ "watch_url": format!("http://{}", config::loopback(port)) });
+            config::merge(&mut base, &json!({ "channels": watch }));
+        }
         config::write(&setup.file, base, overrides)?;
         Ok(setup)
     }
