@@ -14,10 +14,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nodi_protocol::fleet::desired::Settings;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 
 use crate::db::Db;
 use crate::error::Error;
 use crate::http::access::Api;
+use crate::metrics::Metrics;
 use crate::state::App;
 use crate::tasks::Tasks;
 
@@ -40,6 +43,8 @@ pub struct State {
     pub registry: Registry,
     /// What lies below the fleet's settings: the public stream keys of this server.
     pub base: Arc<Settings>,
+    /// How many boxes there are in each state.
+    counts: Family<[(&'static str, &'static str); 1], Gauge>,
 }
 
 impl State {
@@ -47,7 +52,12 @@ impl State {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn load(config: &crate::Config, db: &Db, now_ms: i64) -> Result<Self, Error> {
+    pub async fn load(
+        config: &crate::Config,
+        db: &Db,
+        metrics: &Metrics,
+        now_ms: i64,
+    ) -> Result<Self, Error> {
         let base =
             Arc::new(Settings { stream_keys: public_keys(&config.public_keys()), ..Settings::default() });
         let under = Arc::clone(&base);
@@ -57,7 +67,11 @@ impl State {
                 Ok((store::epoch(tx)?, store::all(tx, now_ms)?))
             })
             .await?;
-        Ok(Self { registry: Registry::new(&epoch, records, now_ms), base })
+        let counts = Family::<[(&'static str, &'static str); 1], Gauge>::default();
+        metrics.register(|registry| {
+            registry.register("nodi_fleet_boxes", "Boxes by state", counts.clone());
+        });
+        Ok(Self { registry: Registry::new(&epoch, records, now_ms), base, counts })
     }
 }
 
@@ -93,32 +107,38 @@ async fn watch(app: App) {
         let registry = &app.boxes.registry;
         let slept = !(0..=SLEPT_MS).contains(&(now_ms - looked_ms));
         looked_ms = now_ms;
-        if slept || !app.link.is_connected() {
-            hold(registry, now_ms);
-        } else {
+        if slept {
+            registry.hold(now_ms);
+        } else if app.link.is_listening() {
             for record in registry.records() {
-                if !record.presence.online {
-                    continue;
-                }
-                let mut presence = record.presence;
-                presence.check(now_ms, record.telemetry_s());
-                if !presence.online {
+                let interval = record.telemetry_s();
+                if record.presence.is_silent(now_ms, interval) {
                     log::info!(box_id:% = record.id; "box is silent: offline");
-                    let interval = record.telemetry_s();
                     registry.update(&record.id, now_ms, |record| record.presence.check(now_ms, interval));
                     app.link.seen_changed(record.id.clone());
                 }
             }
         }
         registry.show(&app.live, now_ms);
+        app.boxes.count();
     }
 }
 
-/// Silence up to now does not count.
-pub(crate) fn hold(registry: &Registry, now_ms: i64) {
-    for record in registry.records() {
-        if record.presence.online {
-            registry.update(&record.id, now_ms, |record| record.presence.hold(now_ms));
+impl State {
+    fn count(&self) {
+        let mut counts = [
+            (BoxState::Online, "online", 0),
+            (BoxState::Offline, "offline", 0),
+            (BoxState::NeverSeen, "never_seen", 0),
+            (BoxState::Revoked, "revoked", 0),
+        ];
+        for summary in self.registry.summaries() {
+            for (state, _, count) in &mut counts {
+                *count += i64::from(summary.state == *state);
+            }
+        }
+        for (_, name, count) in counts {
+            self.counts.get_or_create(&[("state", name)]).set(count);
         }
     }
 }

@@ -51,9 +51,15 @@ impl Presence {
 
     /// Looks at the clock. `interval_s`: how often the box reports.
     pub fn check(&mut self, now_ms: i64, interval_s: u32) {
-        if self.online && now_ms - self.heard_ms > silence_ms(interval_s) {
+        if self.is_silent(now_ms, interval_s) {
             self.online = false;
         }
+    }
+
+    /// Whether it counts as online and was not heard for too long.
+    #[must_use]
+    pub fn is_silent(&self, now_ms: i64, interval_s: u32) -> bool {
+        self.online && now_ms - self.heard_ms > silence_ms(interval_s)
     }
 
     /// Time in which nothing could be heard does not count: the link to the broker was down, or this process slept.

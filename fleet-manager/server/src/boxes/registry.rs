@@ -188,6 +188,15 @@ impl Registry {
         Some(result)
     }
 
+    /// Silence up to now does not count: nothing could be heard.
+    pub(crate) fn hold(&self, now_ms: i64) {
+        for slot in self.write().boxes.values_mut() {
+            if slot.record.presence.online {
+                Arc::make_mut(&mut slot.record).presence.hold(now_ms);
+            }
+        }
+    }
+
     /// Sends the rows that are due to browsers.
     pub(crate) fn show(&self, hub: &Hub, now_ms: i64) {
         let mut due = Vec::new();

@@ -158,7 +158,7 @@ fn share(value: f32) -> f32 {
 
 /// What is not as it should be, worst first. Of a box that is not there nothing more is said than that.
 #[must_use]
-pub fn reasons(record: &Record, epoch: &str, now_ms: i64) -> Vec<Reason> {
+fn reasons(record: &Record, epoch: &str, now_ms: i64) -> Vec<Reason> {
     let mut list = Vec::new();
     let mut add = |code, severity, text: String| list.push(Reason { code, severity, text });
     if record.revoked.is_some() {

@@ -31,7 +31,7 @@ pub enum NewAction {
     RestartProcess {
         process: Process,
     },
-    Reboot,
+    Reboot {},
     /// Makes itself known to a person in front of it.
     Identify {
         #[schema(minimum = 1, maximum = 600)]
@@ -48,7 +48,7 @@ pub enum NewAction {
         until_ms: u64,
     },
     /// A synthetic stream through encoder and segmenter.
-    SelfTest,
+    SelfTest {},
     /// Sends so many bytes and measures the rate.
     MeasureUplink {
         #[schema(minimum = 100_000, maximum = 1_250_000_000)]
@@ -77,11 +77,11 @@ impl NewAction {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::RestartProcess { .. } => "restart_process",
-            Self::Reboot => "reboot",
+            Self::Reboot {} => "reboot",
             Self::Identify { .. } => "identify",
             Self::EndSession { .. } => "end_session",
             Self::CollectLogs { .. } => "collect_logs",
-            Self::SelfTest => "self_test",
+            Self::SelfTest {} => "self_test",
             Self::MeasureUplink { .. } => "measure_uplink",
         }
     }
@@ -90,10 +90,10 @@ impl NewAction {
     fn usual_timeout_s(&self) -> u32 {
         match self {
             Self::RestartProcess { .. } => 60,
-            Self::Reboot | Self::CollectLogs { .. } => 600,
+            Self::Reboot {} | Self::CollectLogs { .. } => 600,
             Self::Identify { seconds } => seconds + 30,
             Self::EndSession { .. } => 30,
-            Self::SelfTest => 180,
+            Self::SelfTest {} => 180,
             Self::MeasureUplink { .. } => 120,
         }
     }
@@ -137,13 +137,13 @@ impl NewAction {
     fn message(&self, upload: Option<Upload>) -> Option<Action> {
         Some(match self.clone() {
             Self::RestartProcess { process } => Action::RestartProcess { process },
-            Self::Reboot => Action::Reboot,
+            Self::Reboot {} => Action::Reboot,
             Self::Identify { seconds } => Action::Identify { seconds },
             Self::EndSession { session, reason } => Action::EndSession { session, reason },
             Self::CollectLogs { since_ms, until_ms } => {
                 Action::CollectLogs { since_ms, until_ms, upload: upload? }
             }
-            Self::SelfTest => Action::SelfTest,
+            Self::SelfTest {} => Action::SelfTest,
             Self::MeasureUplink { bytes } => Action::MeasureUplink { bytes, upload: upload? },
         })
     }

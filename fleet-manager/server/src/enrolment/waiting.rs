@@ -165,14 +165,3 @@ pub(super) fn prune(connection: &Connection, now_ms: i64) -> Result<(), Error> {
         .execute([now_ms - GONE_MS, now_ms - REJECTED_MS])?;
     Ok(())
 }
-
-/// How many wait and were not turned away.
-///
-/// # Errors
-/// SQLite's.
-pub(super) fn count(connection: &Connection) -> Result<u64, Error> {
-    let count: i64 = connection
-        .prepare_cached("SELECT count(*) FROM waiting_box WHERE rejected_ms IS NULL")?
-        .query_row([], |row| row.get(0))?;
-    Ok(u64::try_from(count).unwrap_or(0))
-}

@@ -12,6 +12,7 @@ mod session;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nodi_mqtt::Link;
 use nodi_protocol::enrol::Broker;
@@ -90,6 +91,8 @@ pub struct State {
     metrics: Metrics,
     /// Set when the link is opened.
     link: OnceLock<Link>,
+    /// What boxes say can be heard: their silence counts.
+    listening: AtomicBool,
 }
 
 impl State {
@@ -106,6 +109,7 @@ impl State {
             seen: batch::Seen::default(),
             metrics: Metrics::default(),
             link: OnceLock::new(),
+            listening: AtomicBool::new(false),
         };
         metrics.register(|registry| {
             let ours = &state.metrics;
@@ -134,6 +138,12 @@ impl State {
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.link.get().is_some_and(Link::is_connected)
+    }
+
+    /// Whether the silence of a box means something.
+    #[must_use]
+    pub(crate) fn is_listening(&self) -> bool {
+        self.listening.load(Ordering::Acquire)
     }
 
     /// What a box shall be like has changed.

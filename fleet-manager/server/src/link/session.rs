@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use nodi_mqtt::{Attempt, Backoff, BoxError, Event, Message, Options, Prepare};
@@ -18,7 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::batch::Batch;
 use super::{incoming, outgoing};
-use crate::boxes::{self, Change};
+use crate::boxes::Change;
 use crate::ca::{Authority, FLEET_NAME, Identity};
 use crate::error::Error;
 use crate::state::App;
@@ -170,11 +171,13 @@ fn take(app: &App, event: Event, batch: &mut Batch, after_connection: &mut After
         Event::Connected { session_present } => {
             log::info!(session_present; "connected to the broker");
             app.link.metrics.connected.set(1);
-            boxes::hold(&app.boxes.registry, app.now_ms());
+            app.boxes.registry.hold(app.now_ms());
+            app.link.listening.store(true, Ordering::Release);
             after_connection.begin();
             app.link.outgoing.everything();
         }
         Event::Disconnected(why) => {
+            app.link.listening.store(false, Ordering::Release);
             if app.link.metrics.connected.set(0) == 1 {
                 log::warn!("broker: {why}");
             } else {

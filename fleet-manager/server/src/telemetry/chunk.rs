@@ -10,9 +10,9 @@ pub const FULL_RATE: Duration = Duration::from_secs(2 * 3600);
 /// Minutes are kept for so long.
 pub const KEEP_MINUTES: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Length of a chunk at full rate, in seconds.
-pub const CHUNK_S: i64 = 600;
+pub(super) const CHUNK_S: i64 = 600;
 /// Length of a chunk of minutes, in seconds; a multiple of [`CHUNK_S`], so that a chunk lies in one hour.
-pub const HOUR_S: i64 = 3_600;
+pub(super) const HOUR_S: i64 = 3_600;
 const MINUTE_MS: i64 = 60_000;
 /// Bits of a row's key below the box's number.
 const BITS: u32 = 32;

@@ -10,7 +10,7 @@ pub(super) const MAX_SAMPLES: usize = 1_200;
 /// Why stored bytes cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a chunk of telemetry is damaged")]
-pub struct Damaged;
+pub(super) struct Damaged;
 
 /// `samples` in order of time.
 pub(super) fn encode(samples: &[Sample]) -> Vec<u8> {

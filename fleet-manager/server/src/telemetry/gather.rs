@@ -19,7 +19,7 @@ const MAX_AHEAD: Duration = Duration::from_secs(300);
 
 /// Of all boxes.
 #[derive(Debug, Default)]
-pub struct Gather {
+pub(crate) struct Gather {
     /// By the box's number, then by chunk.
     open: HashMap<i64, BTreeMap<i64, Open>>,
 }
@@ -32,15 +32,15 @@ struct Open {
 
 /// A chunk that is to be stored.
 #[derive(Debug)]
-pub struct Closed {
-    pub box_no: i64,
+pub(crate) struct Closed {
+    pub(super) box_no: i64,
     pub(super) chunk: i64,
-    pub samples: Vec<Sample>,
+    pub(super) samples: Vec<Sample>,
 }
 
 impl Gather {
     /// Takes one sample. `false`: it is too old, from the future, or one too many; it is dropped.
-    pub fn add(&mut self, box_no: i64, sample: Sample, now_ms: i64) -> bool {
+    pub(crate) fn add(&mut self, box_no: i64, sample: Sample, now_ms: i64) -> bool {
         if sample.at_ms < now_ms - millis(FULL_RATE) || sample.at_ms > now_ms + millis(MAX_AHEAD) {
             return false;
         }
@@ -59,7 +59,7 @@ impl Gather {
     }
 
     /// The chunks that are over; they are no longer held here.
-    pub fn close(&mut self, now_ms: i64) -> Vec<Closed> {
+    pub(crate) fn close(&mut self, now_ms: i64) -> Vec<Closed> {
         let mut closed = Vec::new();
         self.open.retain(|box_no, chunks| {
             let over: Vec<i64> = chunks
@@ -82,18 +82,18 @@ impl Gather {
 
     /// What is not stored yet of one box, in order of time.
     #[must_use]
-    pub fn of(&self, box_no: i64) -> Vec<Sample> {
+    pub(crate) fn of(&self, box_no: i64) -> Vec<Sample> {
         let chunks = self.open.get(&box_no);
         in_order(chunks.into_iter().flatten().flat_map(|(_, open)| open.samples.iter().copied()).collect())
     }
 
-    pub fn forget(&mut self, box_no: i64) {
+    pub(crate) fn forget(&mut self, box_no: i64) {
         self.open.remove(&box_no);
     }
 
     /// Samples that are not stored yet.
     #[must_use]
-    pub fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.open.values().flat_map(BTreeMap::values).map(|open| open.samples.len()).sum()
     }
 }

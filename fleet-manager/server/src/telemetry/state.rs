@@ -3,11 +3,14 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use prometheus_client::metrics::gauge::Gauge;
+
 use super::gather::Gather;
 use super::sample::Sample;
 use super::store;
 use crate::db::Db;
 use crate::error::Error;
+use crate::metrics::Metrics;
 use crate::state::App;
 use crate::tasks::Tasks;
 
@@ -22,6 +25,7 @@ const PRUNE_AT_ONCE: usize = 50;
 /// This area's part of [`App`].
 pub struct State {
     gather: Mutex<Gather>,
+    held: Gauge,
 }
 
 impl State {
@@ -29,7 +33,7 @@ impl State {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn load(db: &Db, now_ms: i64) -> Result<Self, Error> {
+    pub async fn load(db: &Db, metrics: &Metrics, now_ms: i64) -> Result<Self, Error> {
         let gather = db
             .read(move |connection| {
                 let mut gather = Gather::default();
@@ -38,7 +42,12 @@ impl State {
                 Ok(gather)
             })
             .await?;
-        Ok(Self { gather: Mutex::new(gather) })
+        let held = Gauge::default();
+        metrics.register(|registry| {
+            let words = "Samples of telemetry that are not in a stored chunk yet";
+            registry.register("nodi_fleet_telemetry_samples", words, held.clone());
+        });
+        Ok(Self { gather: Mutex::new(gather), held })
     }
 
     /// Takes one sample; `false`: it is not kept.
@@ -71,7 +80,12 @@ async fn close(app: App) {
     loop {
         app.clock.sleep(CLOSE).await;
         let now_ms = app.now_ms();
-        let mut closed = app.telemetry.gather().close(now_ms);
+        let mut closed = {
+            let mut gather = app.telemetry.gather();
+            let closed = gather.close(now_ms);
+            app.telemetry.held.set(i64::try_from(gather.held()).unwrap_or(i64::MAX));
+            closed
+        };
         while !closed.is_empty() {
             let rest = closed.split_off(CLOSE_AT_ONCE.min(closed.len()));
             let some = std::mem::replace(&mut closed, rest);

@@ -20,7 +20,7 @@ const JOURNAL_KEEP_MS: i64 = (chunk::CHUNK_S + 300) * 1_000;
 ///
 /// # Errors
 /// SQLite's.
-pub fn close(connection: &Connection, closed: Closed) -> Result<(), Error> {
+pub(crate) fn close(connection: &Connection, closed: Closed) -> Result<(), Error> {
     let row = key(closed.box_no, closed.chunk);
     let mut samples = closed.samples;
     if let Some(stored) = blob(connection, "SELECT samples FROM telemetry_full WHERE key = ?1", row)? {
@@ -45,7 +45,7 @@ pub fn close(connection: &Connection, closed: Closed) -> Result<(), Error> {
 ///
 /// # Errors
 /// SQLite's.
-pub fn load_full(connection: &Connection, box_no: i64, from_ms: i64) -> Result<Vec<Sample>, Error> {
+pub(crate) fn load_full(connection: &Connection, box_no: i64, from_ms: i64) -> Result<Vec<Sample>, Error> {
     range(
         connection,
         "SELECT samples FROM telemetry_full WHERE key BETWEEN ?1 AND ?2 ORDER BY key",
@@ -58,7 +58,7 @@ pub fn load_full(connection: &Connection, box_no: i64, from_ms: i64) -> Result<V
 ///
 /// # Errors
 /// SQLite's.
-pub fn load_minutes(connection: &Connection, box_no: i64, from_ms: i64) -> Result<Vec<Sample>, Error> {
+pub(crate) fn load_minutes(connection: &Connection, box_no: i64, from_ms: i64) -> Result<Vec<Sample>, Error> {
     range(
         connection,
         "SELECT samples FROM telemetry_minute WHERE key BETWEEN ?1 AND ?2 ORDER BY key",
@@ -71,7 +71,11 @@ pub fn load_minutes(connection: &Connection, box_no: i64, from_ms: i64) -> Resul
 ///
 /// # Errors
 /// SQLite's.
-pub fn append_journal(connection: &Connection, samples: &[(i64, Sample)], now_ms: i64) -> Result<(), Error> {
+pub(crate) fn append_journal(
+    connection: &Connection,
+    samples: &[(i64, Sample)],
+    now_ms: i64,
+) -> Result<(), Error> {
     if samples.is_empty() {
         return Ok(());
     }
@@ -93,7 +97,7 @@ pub fn append_journal(connection: &Connection, samples: &[(i64, Sample)], now_ms
 ///
 /// # Errors
 /// SQLite's.
-pub fn prune_journal(connection: &Connection, now_ms: i64) -> Result<(), Error> {
+pub(crate) fn prune_journal(connection: &Connection, now_ms: i64) -> Result<(), Error> {
     connection
         .prepare_cached(
             // By id, which rises with the time: the table needs no index on it.
@@ -111,7 +115,7 @@ pub fn prune_journal(connection: &Connection, now_ms: i64) -> Result<(), Error> 
 ///
 /// # Errors
 /// SQLite's.
-pub fn replay(connection: &Connection, gather: &mut Gather, now_ms: i64) -> Result<usize, Error> {
+pub(crate) fn replay(connection: &Connection, gather: &mut Gather, now_ms: i64) -> Result<usize, Error> {
     let mut statement = connection.prepare("SELECT samples FROM telemetry_journal ORDER BY id")?;
     let mut rows = statement.query([])?;
     let mut count = 0;
@@ -140,7 +144,7 @@ fn journal_entry(entry: &[u8]) -> Option<(i64, Sample)> {
 ///
 /// # Errors
 /// SQLite's.
-pub fn prune_box(connection: &Connection, box_no: i64, now_ms: i64) -> Result<(), Error> {
+pub(crate) fn prune_box(connection: &Connection, box_no: i64, now_ms: i64) -> Result<(), Error> {
     let full = chunk_of(box_no, now_ms - millis(FULL_RATE));
     let minutes = hour_of(box_no, now_ms - millis(KEEP_MINUTES));
     for (table, oldest) in [("telemetry_full", full), ("telemetry_minute", minutes)] {
@@ -155,7 +159,7 @@ pub fn prune_box(connection: &Connection, box_no: i64, now_ms: i64) -> Result<()
 ///
 /// # Errors
 /// SQLite's.
-pub fn remove_box(connection: &Connection, box_no: i64) -> Result<(), Error> {
+pub(crate) fn remove_box(connection: &Connection, box_no: i64) -> Result<(), Error> {
     for table in ["telemetry_full", "telemetry_minute"] {
         connection
             .prepare_cached(&format!("DELETE FROM {table} WHERE key >= ?1 AND key < ?2"))?

@@ -47,7 +47,7 @@ async fn a_box_can_neither_publish_nor_listen_as_another() {
     wanted.push("$SYS/#".to_owned());
     wanted.extend(Topic::box_subscriptions(&thief.id()));
 
-    for client_id in ["+", "#", victim.id(), "nodi-fleet", ""] {
+    for client_id in ["+", "#", victim.id(), "nodi-fleet"] {
         let robot = Robot::connect_as(thief.clone(), fleet.broker_port, client_id, wanted.clone());
         fleet.state_is(robot.id(), "online").await;
         for topic in &victims {
@@ -145,6 +145,8 @@ async fn nobody_without_a_certificate_of_the_fleet_gets_in() {
                 "5",
                 "-q",
                 "1",
+                "-i",
+                "x",
                 "-t",
                 "x",
                 "-m",

@@ -228,7 +228,7 @@ async fn what_is_retained_for_nobody_is_cleared() {
     std::fs::write(&key, &server.key_pem).unwrap();
     let published = std::process::Command::new("mosquitto_pub")
         .args(["-h", "localhost", "-p", &fleet.broker_port.to_string(), "-V", "5", "-q", "1", "-r"])
-        .args(["-t", &topic, "-m", "{}"])
+        .args(["-i", "x", "-t", &topic, "-m", "{}"])
         .arg("--cafile")
         .arg(ca.join("ca.pem"))
         .arg("--cert")

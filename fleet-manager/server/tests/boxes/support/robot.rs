@@ -130,7 +130,12 @@ impl Robot {
         Self::connect_as(identity, port, &client_id, subscriptions)
     }
 
-    pub(crate) fn connect_as(identity: Identity, port: u16, client_id: &str, subscriptions: Vec<String>) -> Self {
+    pub(crate) fn connect_as(
+        identity: Identity,
+        port: u16,
+        client_id: &str,
+        subscriptions: Vec<String>,
+    ) -> Self {
         let mut options = Options::new(client_id);
         options.subscriptions = subscriptions;
         options.backoff = Backoff { min: Duration::from_millis(50), max: Duration::from_millis(300) };
