@@ -97,7 +97,7 @@ async fn look(app: &App, engine: &mut Engine) -> Result<(), Error> {
 
 /// Says in each box's row how many alerts it has.
 async fn count(app: &App, now_ms: i64) -> Result<(), Error> {
-    let counts = app.db.read(|connection| store::active_by_box(connection)).await?;
+    let counts = app.db.read(store::active_by_box).await?;
     app.boxes.registry.set_alerts(&counts, now_ms);
     Ok(())
 }

@@ -116,7 +116,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     // Only global unicast is given out, and in it not documentation, nor what tunnels to an IPv4 address that is not
     // looked at: 6to4, Teredo and the other protocol assignments.
     let global = (a & 0xe000) == 0x2000;
-    let special = (a == 0x2001 && b < 0x0200) || (a == 0x2001 && b == 0x0db8) || a == 0x2002 || a == 0x3fff;
+    let special = (a == 0x2001 && (b < 0x0200 || b == 0x0db8)) || a == 0x2002 || a == 0x3fff;
     global && !special
 }
 
