@@ -67,7 +67,10 @@ export function cluster(placed: readonly Placed[], scale: number): Cluster[] {
     }
   }
   return kept.map(({ key, members, at }) => {
-    const boxes = members.map(({ box }) => box);
+    // Who needs somebody comes first in the list, too.
+    const boxes = members
+      .map(({ box }) => box)
+      .sort((one, other) => WORST_FIRST.indexOf(conditionOf(one)) - WORST_FIRST.indexOf(conditionOf(other)));
     const conditions = boxes.map(conditionOf);
     const counts = WORST_FIRST.map((condition) => ({
       condition,

@@ -1,7 +1,7 @@
 // The settings in words: what they are called, what they do and when, and how their values read.
 
 import type { Settings } from '../api/types';
-import { bitrate, count } from '../format/units';
+import { count } from '../format/units';
 
 export type Key = keyof Settings;
 
@@ -51,7 +51,7 @@ export function show(key: Key, value: Settings[Key]): readonly string[] {
       return [String(value)];
     case 'ladder':
       return (value as NonNullable<Settings['ladder']>).map(
-        (rung) => `${rung.name}: ${rung.height} lines, ${bitrate(rung.bitrate)}`,
+        (rung) => `${rung.name}: ${rung.height} lines, ${rate(rung.bitrate)}`,
       );
     case 'origins':
       return (value as NonNullable<Settings['origins']>).map((origin) => `${origin.name}: ${origin.url}`);
@@ -69,8 +69,15 @@ export function show(key: Key, value: Settings[Key]): readonly string[] {
   }
 }
 
+/** To the last digit: what was set, and not about what was set. */
+function rate(bitsPerSecond: number): string {
+  const [value, unit] =
+    bitsPerSecond >= 1e6 ? [bitsPerSecond / 1e6, 'Mbit/s'] : [bitsPerSecond / 1e3, 'kbit/s'];
+  return `${value.toLocaleString('en-GB', { maximumFractionDigits: 6 })} ${unit}`;
+}
+
 export function showLimit(limit: Limit, value: number): string {
-  if (limit === 'bitrate_bps') return bitrate(value);
+  if (limit === 'bitrate_bps') return rate(value);
   if (limit === 'pixels_per_s') return `${(value / 1e6).toLocaleString('en-GB')} million`;
   return count(value);
 }
