@@ -152,6 +152,8 @@ fn self_test(config: &Config) -> u8 {
 }
 
 fn capacity(config: &Config) -> u8 {
+    // It may have to measure first. Live sessions are the reason why anybody asks.
+    selftest::yield_to_live();
     if let Err(error) = gstreamer::init() {
         log::error!(error:%; "GStreamer");
         return exit::FAILURE;

@@ -70,9 +70,7 @@ pub enum Error {
 /// # Errors
 /// When the source cannot be made, or the worker fails.
 pub fn run(config: &Config) -> Result<Report, Error> {
-    if let Err(error) = rustix::process::nice(NICE) {
-        log::warn!(error:%; "the test runs at the usual priority");
-    }
+    yield_to_live();
     gst::init().map_err(worker::Error::from)?;
     let height = config.ladder.iter().map(|rung| rung.height).max().unwrap_or(720);
     let flv = source(height)?;
@@ -90,6 +88,13 @@ pub fn run(config: &Config) -> Result<Report, Error> {
     let mut report = inspect(&config, spool.path())?;
     report.speed = Some((speed * 100.0).round() / 100.0);
     Ok(report)
+}
+
+/// Takes only what live sessions leave of the machine, from now on.
+pub fn yield_to_live() {
+    if let Err(error) = rustix::process::nice(NICE) {
+        log::warn!(error:%; "running at the usual priority");
+    }
 }
 
 /// FLV as a publisher sends it: H.264 with a key frame every two seconds, and AAC.

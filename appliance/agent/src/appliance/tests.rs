@@ -150,7 +150,12 @@ async fn a_session_is_seen_with_its_ladder_and_its_end_is_told_once() {
     // New rungs wait for the next session; the encoder and the line are measured meanwhile.
     let reported = bench.apply(&agent, 2, "a", &json!({"ladder": ladder("144p", 144)})).await;
     assert_eq!((reported.applied, reported.pending), (2, vec!["ladder".to_owned()]));
-    let telemetry = agent.telemetry.measure().await;
+    let mut telemetry = agent.telemetry.measure().await;
+    eventually("rates, which need two looks", async || {
+        telemetry = agent.telemetry.measure().await;
+        telemetry.uplink.is_some() && telemetry.cpu.is_some()
+    })
+    .await;
     assert_eq!(telemetry.sessions, 1);
     let running =
         |name: &str| telemetry.processes.iter().any(|p| p.name == name && p.running && p.memory_bytes > 0);
@@ -158,7 +163,6 @@ async fn a_session_is_seen_with_its_ladder_and_its_end_is_told_once() {
         running("ingest") && running("uplink") && running("transcode") && running("agent"),
         "{telemetry:?}"
     );
-    assert!(telemetry.uplink.is_some() && telemetry.cpu.is_some());
 
     let reason = "too loud for the neighbours".to_owned();
     let end = Action::EndSession { session: session.session, reason: reason.clone() };
@@ -229,7 +233,7 @@ async fn commands_do_what_they_say_and_say_what_they_did() {
     assert!(text.contains("within") && !text.contains("before"), "{text}");
     let outcome = bench.act(&agent, collect("/refused")).await;
     assert!(!outcome.succeeded && outcome.message.contains("403") && outcome.message.contains("used up"));
-    let plain = Upload { url: "http://localhost/logs".to_owned(), ..upload("") };
+    let plain = Upload { url: "http://fleet.example/logs".to_owned(), ..upload("") };
     let outcome =
         bench.act(&agent, Action::CollectLogs { since_ms, until_ms: since_ms + 1, upload: plain }).await;
     assert!(!outcome.succeeded && outcome.message.contains("http is not https"), "{outcome:?}");

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use nodi_protocol::fleet::desired::Reported;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -81,14 +82,14 @@ struct Printed {
     sessions: f64,
 }
 
-/// How many sessions of the full ladder the encoder carries; asks again whenever `changed` does.
-pub async fn follow_encoder<T>(
+/// How many sessions of the full ladder the encoder carries; asks again when the ladder in force is another one.
+pub async fn follow_encoder(
     command: CommandLine,
-    mut changed: watch::Receiver<T>,
+    mut reported: watch::Receiver<Reported>,
     capacity: watch::Sender<Option<f64>>,
 ) {
     loop {
-        changed.mark_unchanged();
+        let ladder = reported.borrow_and_update().settings.ladder.clone();
         let printed = match command.run(LIMIT).await.and_then(crate::host::Ended::expect_success) {
             Ok(output) => serde_json::from_slice::<Printed>(&output).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
@@ -108,9 +109,11 @@ pub async fn follow_encoder<T>(
                 None => tokio::time::sleep(RETRY).await,
             }
         };
+        // Whether nobody is left who could change it.
+        let changed =
+            async { reported.wait_for(|reported| reported.settings.ladder != ladder).await.is_err() };
         tokio::select! {
-            result = changed.changed() => if result.is_err() {
-                // Nobody is left who could change it.
+            gone = changed => if gone {
                 std::future::pending::<()>().await;
             },
             () = retry => {}

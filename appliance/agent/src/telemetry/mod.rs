@@ -140,9 +140,9 @@ impl Sampler {
             self.uplink_last = None;
             return;
         };
-        let sent_bps = self.uplink_last.replace((now, sending.sent_bytes)).map_or(0, |(then, bytes)| {
-            network::rate(bytes, sending.sent_bytes, now.duration_since(then).as_secs_f64())
-        });
+        // The first look has nothing to compare with: what is not known is not told as 0.
+        let Some((then, bytes)) = self.uplink_last.replace((now, sending.sent_bytes)) else { return };
+        let sent_bps = network::rate(bytes, sending.sent_bytes, now.duration_since(then).as_secs_f64());
         self.surroundings.line_rate.sustained(sent_bps);
         telemetry.uplink = Some(Uplink {
             sent_bps,
