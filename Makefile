@@ -6,7 +6,7 @@
 
 CARGO ?= cargo
 WEB := fleet-manager/web
-# A short run of every fuzz target belongs to `make test`; `make fuzz` is for the night.
+# A short run of each belongs to `make test`; `make fuzz` is for the night.
 FUZZ_SECONDS ?= 300
 
 help: ## Show the targets
@@ -16,12 +16,13 @@ demo: build web ## The whole platform on this machine, with a test stream: print
 	@scripts/setup lab
 	@$(CARGO) run --quiet --locked --package nodi-lab --bin nodi-lab -- up --test-stream --port 8080 --rtmp-port 1935
 
-test: build web ## All tests: Rust, documentation examples, player page, end to end, a short fuzz run
+test: build web ## All tests: Rust, documentation examples, pages, end to end, short runs of the fuzzers and of Schemathesis
 	@scripts/setup lab test
-	$(CARGO) nextest run --locked --workspace
+	$(CARGO) nextest run --locked --workspace --no-fail-fast
 	$(CARGO) test --locked --workspace --doc --quiet
 	npm --prefix $(WEB) test
 	appliance/fuzz/run.sh 10
+	fleet-manager/server/tests/schemathesis/run
 
 check: ## Formatting, lints, licences, documentation, types: warnings are errors
 	@scripts/setup build web check
@@ -39,9 +40,11 @@ bench: ## Our processes beside their peers on this machine, as tables (release b
 	@scripts/setup build web lab bench
 	lab/bench/run
 
-fuzz: ## Every fuzz target for FUZZ_SECONDS (300)
+fuzz: ## Every fuzz target and Schemathesis, FUZZ_SECONDS (300) each
 	@scripts/setup build
 	appliance/fuzz/run.sh $(FUZZ_SECONDS)
+	@scripts/setup test
+	fleet-manager/server/tests/schemathesis/run $(FUZZ_SECONDS)
 
 fmt: ## Format everything
 	$(CARGO) fmt --all
