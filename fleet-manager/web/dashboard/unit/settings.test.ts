@@ -72,10 +72,10 @@ describe('settings', () => {
 
   it('read as lines', () => {
     expect(show('ladder', FULL.ladder)).toEqual([
-      '1080p: 1080 lines, 6.0 Mbit/s',
-      '480p: 480 lines, 1.3 Mbit/s',
+      '1080p: 1080 lines, 6 Mbit/s',
+      '480p: 480 lines, 1.25 Mbit/s',
     ]);
-    expect(show('limits', FULL.limits)).toEqual(['Connections: 8', 'Bitrate: 13 Mbit/s']);
+    expect(show('limits', FULL.limits)).toEqual(['Connections: 8', 'Bitrate: 12.5 Mbit/s']);
     expect(show('drain', undefined)).toEqual(['as the box is configured']);
   });
 
@@ -100,7 +100,7 @@ describe('settings', () => {
     ).toEqual([
       ['Part length', 'own configuration', 'as the box is configured', '500 ms'],
       ['Limit: connections', 'box', '2', '2'],
-      ['Limit: bitrate', 'fleet', '9.0 Mbit/s', undefined],
+      ['Limit: bitrate', 'fleet', '9 Mbit/s', undefined],
       ['Telemetry interval', 'fleet', 'every 10 s', 'every 5 s'],
       ['Stream key signers', 'server', 'AAAA…', undefined],
       ['of_tomorrow', 'own configuration', '{"a":1}', undefined],
