@@ -84,14 +84,17 @@ fn encoder(telemetry: &Telemetry) -> Option<f64> {
     Some(share.clamp(LEAST, 1.0))
 }
 
-/// How many more streams the line carries: what a person knows of it counts before what was measured.
+/// How many more streams the line carries. Only what a person knows of it rules a box out: what the box has seen its line
+/// carry may be no more than what its streams needed so far, and says nothing about what else would fit.
 #[allow(clippy::cast_precision_loss, reason = "bit/s of a line")]
 fn line(record: &Record, telemetry: &Telemetry) -> Option<f64> {
-    let measured = telemetry.uplink.and_then(|uplink| uplink.capacity_bps);
-    let Some(capacity) = record.capacity_bps.or(measured) else { return Some(UNKNOWN_LINE) };
     let sent = telemetry.uplink.map_or(0, |uplink| uplink.sent_bps);
-    let room = capacity.saturating_sub(sent) as f64 / STREAM_BPS;
-    (room >= 1.0).then_some((room / LINE_STREAMS).clamp(LEAST, 1.0))
+    let room = |capacity: u64| capacity.saturating_sub(sent) as f64 / STREAM_BPS;
+    if let Some(room) = record.capacity_bps.map(room) {
+        return (room >= 1.0).then_some((room / LINE_STREAMS).clamp(LEAST, 1.0));
+    }
+    let seen = telemetry.uplink.and_then(|uplink| uplink.capacity_bps).map(room);
+    Some(seen.map_or(UNKNOWN_LINE, |room| (room / LINE_STREAMS).clamp(UNKNOWN_LINE, 1.0)))
 }
 
 /// What a box is worth for somebody at `place`.
@@ -148,8 +151,9 @@ mod tests {
         assert_eq!(of(&with(idle())), Some(1.0));
         let busy = Telemetry { sessions: 3, spare_sessions: Some(1), ..idle() };
         assert_eq!(of(&with(busy)), Some(0.25));
-        let uplink = Uplink { capacity_bps: Some(100_000_000), sent_bps: 76_000_000, ..Uplink::default() };
-        assert_eq!(of(&with(Telemetry { uplink: Some(uplink), ..idle() })), Some(0.5));
+        let uplink = Uplink { capacity_bps: Some(2_000_000), sent_bps: 1_900_000, ..Uplink::default() };
+        let little = of(&with(Telemetry { uplink: Some(uplink), ..idle() }));
+        assert_eq!(little, Some(0.7), "a small stream is no sign of a small line");
         assert_eq!(of(&with(Telemetry { uplink: None, ..idle() })), Some(0.7));
         let warned = Telemetry { clock_synchronised: Some(false), ..idle() };
         assert_eq!(of(&with(warned)), Some(0.5));
@@ -157,10 +161,6 @@ mod tests {
 
     #[test]
     fn nobody_is_sent_where_nothing_more_fits() {
-        let uplink = |capacity, sent_bps| Telemetry {
-            uplink: Some(Uplink { capacity_bps: Some(capacity), sent_bps, ..Uplink::default() }),
-            ..idle()
-        };
         let zone = |celsius, throttles_at| Telemetry {
             temperatures: vec![Temperature { zone: "t".into(), celsius, throttles_at }],
             ..idle()
@@ -168,7 +168,6 @@ mod tests {
         for (what, telemetry) in [
             ("no room in the encoder", Telemetry { spare_sessions: Some(0), ..idle() }),
             ("a full encoder", Telemetry { spare_sessions: None, encoder: Some(0.9), ..idle() }),
-            ("no room on the line", uplink(20_000_000, 9_000_000)),
             ("hot", zone(90.0, None)),
             ("hot by its own measure", zone(80.0, Some(85.0))),
             ("throttling", Telemetry { throttling: vec!["oc".into()], ..idle() }),
