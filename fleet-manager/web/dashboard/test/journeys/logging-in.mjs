@@ -50,6 +50,8 @@ export async function loggingIn({ platform, report, screenshots }) {
         if ((await name.count()) > 0 && (await name.isEditable())) await name.fill(platform.login.name);
         await password.fill(platform.login.password);
         await page.getByRole('button', { name: 'Log in' }).click();
+        // The page beneath is there already: the form has to be gone.
+        await password.waitFor({ state: 'detached' });
         await person.heading('Audit');
       },
     );

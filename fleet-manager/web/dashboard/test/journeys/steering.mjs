@@ -51,6 +51,29 @@ export async function steering({ platform, report, screenshots }) {
       expect(answer.certificate_pem.includes('BEGIN CERTIFICATE'), 'the box got no certificate');
     });
 
+    // `nodi-lab up --unclaimed 1` runs an agent that nobody has let in.
+    const agent = (await platform.make('GET', '/enrolments')).items.find((item) => !item.rejected);
+    if (agent !== undefined) {
+      await report.step('approve a running box, which comes online', async () => {
+        const card = page.getByRole('listitem').filter({ hasText: agent.code });
+        await card.getByRole('button', { name: /^Approve/ }).click();
+        const dialog = page.getByRole('dialog');
+        await dialog.getByLabel('Name').fill(`Agent ${mark}`);
+        await dialog.getByRole('button', { name: /^Approve/ }).click();
+        await page
+          .getByRole('link', { name: /^Boxes/ })
+          .first()
+          .click();
+        await person.heading('Boxes');
+        const row = page.getByRole('row').filter({ hasText: `Agent ${mark}` });
+        // The page hears of it by itself. A box's health may be worth a word on a busy machine.
+        await row
+          .getByText(/Online|Warning|Critical/)
+          .first()
+          .waitFor({ timeout: 40_000 });
+      });
+    }
+
     await report.step('create a channel', async () => {
       await page
         .getByRole('link', { name: /^Channels/ })
