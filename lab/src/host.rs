@@ -172,8 +172,8 @@ fn answer(mut stream: &UnixStream, machine: &mut Machine, shared: &Shared) -> st
         std::thread::sleep(POLL);
     }
     if request == Request::Reboot {
-        // As with systemd the order is taken first and obeyed afterwards.
-        writeln!(stream, "ok")?;
+        // As with systemd the order is taken first and obeyed afterwards, also when who gave it is gone.
+        let _ = writeln!(stream, "ok");
     }
     match machine.obey(&request) {
         Ok(()) => writeln!(stream, "ok"),

@@ -142,6 +142,7 @@ impl Fleet {
     /// # Errors
     /// When something is not built, not installed, or ends or hangs at its start.
     pub async fn start(dir: &Path, logs: &Path, wishes: Wishes<'_>) -> Result<Self, Error> {
+        crate::install_tls();
         let ports = Ports::free(wishes.http)?;
         let setup = Setup::create(dir, ports, wishes.viewers, wishes.overrides)?;
         let administrator = setup.init()?;

@@ -42,7 +42,7 @@ async fn from_a_minted_key_to_an_ended_session() {
     })
     .await;
     assert!(ended["reason"].as_str().unwrap().contains(reason), "{ended:#}");
-    let audit = steering.api.get("/audit?action=session.end").await.unwrap();
+    let audit = steering.api.get("/audit?action=command.end_session").await.unwrap();
     assert!(audit["total"].as_u64().unwrap() >= 1, "{audit:#}");
 }
 
@@ -74,7 +74,7 @@ async fn revoked_keys_and_suspended_channels_end_what_is_live() {
     let third = publish_as(&mut lab, Client::Ffmpeg, &tiny(), &url, &minted.key);
     let said = sent_away(&mut lab.clients[third]).await;
     assert!(said.contains("suspended"), "the encoder was told: {said}");
-    assert!(live(&steering.api).await.is_empty());
+    until_over(&steering.api, "test").await;
 
     steering.api.post("/channels/test/resume", json!({})).await.unwrap();
     eventually("a stream on the resumed channel", PATIENCE, async || {
