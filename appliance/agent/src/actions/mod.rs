@@ -4,6 +4,7 @@ mod config;
 mod logs;
 mod upload;
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -123,6 +124,10 @@ impl Actor {
     async fn ask_for_good(&self, command: &CommandLine) -> Outcome {
         match command.run(ASK).await.and_then(crate::host::Ended::expect_success) {
             Ok(_) => std::future::pending().await,
+            // The signal that ends this service goes to everything that it started, and this was first to hear it.
+            Err(crate::host::Error::Failed { status, .. }) if status.signal().is_some() => {
+                std::future::pending().await
+            }
             Err(error) => Outcome::failed(error.to_string()),
         }
     }
