@@ -50,7 +50,7 @@ pub fn overlay(below: &Settings, above: &Settings) -> Settings {
 /// # Errors
 /// Which value is not possible, and why.
 pub fn validate(settings: &Settings) -> Result<(), Error> {
-    fn within<T: PartialOrd + std::fmt::Display>(
+    fn within<T: PartialOrd + std::fmt::Display + Copy>(
         field: &str,
         value: T,
         low: T,

@@ -196,7 +196,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let authority = Authority::create(dir.path(), "Test fleet", NOW).unwrap();
         let revoked = authority.issue_client("box-a", BOX_VALIDITY, NOW).unwrap().certificate;
-        let list = [Revoked { serial: revoked.serial.clone(), at_ms: NOW }];
+        let list = [Revoked { serial: revoked.serial, at_ms: NOW }];
         for (list, number) in [(&list[..], 7), (&[], 8)] {
             let pem = authority.revocation_list(list, number, NOW).unwrap();
             let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap();

@@ -80,7 +80,7 @@ async fn enrol(
     }
     let key = parse(&request.csr_pem)?;
     let id = key.box_id();
-    let hardware = tidy_hardware(request.hardware);
+    let hardware = tidy_hardware(&request.hardware);
     let version = tidy(&request.version);
     let (shared, box_id, claim_code) = (app.clone(), id.clone(), request.claim_code);
     let outcome = app
@@ -223,7 +223,7 @@ fn tidy(text: &str) -> String {
     text.chars().filter(|char| !char.is_control()).take(MAX_FACT).collect()
 }
 
-fn tidy_hardware(hardware: Hardware) -> Hardware {
+fn tidy_hardware(hardware: &Hardware) -> Hardware {
     Hardware {
         model: tidy(&hardware.model),
         serial: tidy(&hardware.serial),

@@ -99,7 +99,7 @@ pub(super) async fn remove(app: &App, id: &BoxId, actor: Actor) -> Result<(), Er
                     live::Audience::Staff,
                     &serde_json::json!({ "id": id }),
                 );
-                app.link.forget(id);
+                app.link.forget(&id);
             });
             Ok(())
         })

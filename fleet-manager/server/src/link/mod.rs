@@ -168,8 +168,8 @@ impl State {
     }
 
     /// A box was deleted: nothing of it stays at the broker.
-    pub(crate) fn forget(&self, id: BoxId) {
-        self.outgoing.forget(&id);
+    pub(crate) fn forget(&self, id: &BoxId) {
+        self.outgoing.forget(id);
     }
 }
 

@@ -219,7 +219,7 @@ impl AfterConnection {
     }
 
     fn check(&mut self, app: &App) {
-        if !self.since.is_some_and(|since| since.elapsed() >= RETAINED) {
+        if self.since.is_none_or(|since| since.elapsed() < RETAINED) {
             return;
         }
         let now_ms = app.now_ms();

@@ -168,12 +168,12 @@ async fn all_is_well(fleet: &Fleet, worker: &Worker, commands: &[String], versio
         (memory.acknowledged == memory.events).then_some(())
     })
     .await;
-    let memory = worker.memory.lock().unwrap();
-    assert_eq!(memory.commands.len(), commands.len());
-    assert!(memory.commands.values().all(|(runs, _)| *runs == 1), "{:?}", memory.commands);
-    drop(memory);
+    let done = worker.memory.lock().unwrap().commands.clone();
+    assert_eq!(done.len(), commands.len());
+    assert!(done.values().all(|(runs, _)| *runs == 1), "{done:?}");
+    let happened = worker.memory.lock().unwrap().events;
     let events = fleet.get(&format!("/boxes/{}/events?per_page=1", worker.robot.id())).await;
-    assert_eq!(events["total"], json!(worker.memory.lock().unwrap().events), "each event once");
+    assert_eq!(events["total"], json!(happened), "each event once");
 }
 
 async fn give(fleet: &Fleet, worker: &Worker) -> String {
