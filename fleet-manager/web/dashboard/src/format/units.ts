@@ -9,7 +9,7 @@ export function percent(share: number | null | undefined): string {
 export function bitrate(bitsPerSecond: number | null | undefined): string {
   if (!known(bitsPerSecond)) return NONE;
   if (bitsPerSecond >= 1e9) return `${(bitsPerSecond / 1e9).toFixed(2)} Gbit/s`;
-  if (bitsPerSecond >= 1e7) return `${(bitsPerSecond / 1e6).toFixed(0)} Mbit/s`;
+  if (bitsPerSecond >= 9.95e6) return `${(bitsPerSecond / 1e6).toFixed(0)} Mbit/s`;
   if (bitsPerSecond >= 1e6) return `${(bitsPerSecond / 1e6).toFixed(1)} Mbit/s`;
   return `${Math.round(bitsPerSecond / 1e3)} kbit/s`;
 }
