@@ -1,6 +1,6 @@
 //! The fleet's contract: topics and payloads survive the way through text, and nothing that comes from outside breaks
 //! the readers.
-#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 use nodi_protocol::fleet::command::{Action, Command, Process, State, Status, Upload};
 use nodi_protocol::fleet::desired::{Desired, Limits, LogLevel, Origin, Rejected, Reported, Rung, Settings};
@@ -378,7 +378,7 @@ proptest! {
 
     #[test]
     fn topics(topic in topic()) {
-        prop_assert_eq!(topic.to_string().parse::<Topic>().unwrap(), topic.clone());
+        prop_assert_eq!(&topic.to_string().parse::<Topic>().unwrap(), &topic);
         // And a box subscribes to what it is to read, the server to what boxes say.
         let text = topic.to_string();
         if let Topic::Box(id, below) = &topic {

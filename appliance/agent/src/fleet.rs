@@ -9,6 +9,7 @@ use reqwest::{Client, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
 use crate::clock::Clock;
+use crate::local::describe;
 use crate::tls;
 
 /// For name, TCP and TLS.
@@ -23,7 +24,7 @@ const SHOWN: usize = 200;
 /// Why the fleet server gave no answer that is of use.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("fleet server: {0}")]
+    #[error("fleet server: {}", describe(.0))]
     Http(#[from] reqwest::Error),
     /// A verdict: the same request will not do better soon.
     #[error("fleet server refuses: {status} {detail}")]

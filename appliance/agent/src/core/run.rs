@@ -172,6 +172,8 @@ impl Ground {
         driving.spawn(driver.run());
         let mut host_tasks = self.start(parts, &link, arrivals, &enrolled, tasks).await?;
         let outcome = tokio::select! {
+            // Some tasks end with it.
+            biased;
             () = self.shutdown.wait() => Ok(()),
             ended = tasks.join_next() => Err(Error::Task(told(ended))),
             ended = driving.join_next() => Err(Error::Task(told(ended))),

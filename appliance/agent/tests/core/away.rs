@@ -63,7 +63,9 @@ async fn events_and_telemetry_of_an_outage_arrive_and_events_until_they_are_ackn
     // Behind the acknowledgement.
     until("the journal is empty", || {
         let database = rusqlite::Connection::open(world.path("state/agent.sqlite")).unwrap();
-        let left: i64 = database.query_row("SELECT COUNT(*) FROM event", [], |row| row.get(0)).unwrap();
+        let left: i64 = database
+            .query_row("SELECT COUNT(*) FROM event WHERE seq <= ?", [last.cast_signed()], |row| row.get(0))
+            .unwrap();
         (left == 0).then_some(())
     })
     .await;

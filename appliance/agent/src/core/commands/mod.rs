@@ -34,6 +34,11 @@ const TICK: Duration = Duration::from_secs(1);
 /// this box was away. If that is wrong, because the broker has lost its memory, the fleet server sends
 /// it again, and hears the status again.
 const ABSENT: Duration = Duration::from_secs(15);
+/// What was ordered while this box was away comes in one go after a connection, and a withdrawal behind its order: nothing
+/// begins until it has been quiet for this long.
+const QUIET: Duration = Duration::from_millis(500);
+/// A process that finds accepted commands waits so long for a connection, since they may have been withdrawn.
+const ALONE: Duration = Duration::from_secs(10);
 /// Between two looks for ids that can be forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 const DAY_MS: u64 = 86_400_000;
@@ -58,6 +63,8 @@ pub(super) struct Desk {
     pub(super) saying: JoinSet<Sent>,
     /// When it is known which commands the broker does not have.
     absent_at: Option<Instant>,
+    /// Until then nothing begins. Orders push it back while it lasts.
+    quiet_at: Option<Instant>,
 }
 
 impl Commands {
@@ -69,6 +76,7 @@ impl Commands {
             running: JoinSet::new(),
             saying: JoinSet::new(),
             absent_at: None,
+            quiet_at: Some(Instant::now() + ALONE),
         };
         desk.recover().await;
         let mut tick = tokio::time::interval(TICK);
@@ -85,6 +93,7 @@ impl Commands {
                 },
                 Some(ended) = desk.running.join_next() => desk.ended(ended),
                 Some(sent) = desk.saying.join_next() => log_failure(desk.said(sent).await),
+                () = quiet(desk.quiet_at) => desk.quiet_at = None,
                 _ = tick.tick() => log_failure(desk.look().await),
                 _ = forget.tick() => log_failure(desk.forget().await),
             }
@@ -154,6 +163,7 @@ impl Desk {
 
     fn connected(&mut self) {
         self.absent_at = Some(Instant::now() + ABSENT);
+        self.quiet_at = Some(Instant::now() + QUIET);
         for open in self.open.values_mut() {
             open.on_broker = false;
         }
@@ -161,6 +171,9 @@ impl Desk {
 
     /// Something came on a command's topic.
     async fn came(&mut self, id: CommandId, payload: &[u8]) -> Result<(), Error> {
+        if self.quiet_at.is_some() {
+            self.quiet_at = Some(Instant::now() + QUIET);
+        }
         if payload.is_empty() {
             let record = self.parts.store.clear(id).await?;
             self.cleared(id, record);
@@ -269,7 +282,10 @@ impl Desk {
                 continue;
             }
             // Until the fleet server has told the time, this box may live in the past, where nothing expires.
-            if !self.parts.clock.is_told() || self.running.len() >= self.parts.config.running {
+            if self.quiet_at.is_some()
+                || !self.parts.clock.is_told()
+                || self.running.len() >= self.parts.config.running
+            {
                 continue;
             }
             let status = self.status(id, State::Running, "");
@@ -370,6 +386,13 @@ impl Desk {
             self.parts.store.forget_commands(seen_ms, now_ms, self.parts.config.remember).await?;
         }
         Ok(())
+    }
+}
+
+async fn quiet(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
