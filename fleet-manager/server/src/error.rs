@@ -48,6 +48,7 @@ pub enum Error {
 
 impl Error {
     #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "ids are handed over as they come, borrowed or not")]
     pub fn not_found(what: &'static str, id: impl ToString) -> Self {
         // An id from outside goes into the answer: no longer than an id can be.
         Self::NotFound { what, id: id.to_string().chars().take(64).collect() }

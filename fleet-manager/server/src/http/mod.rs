@@ -38,7 +38,6 @@ use client::{Client, Peer};
 pub const API: &str = "/api/v1";
 
 /// Everything that is served. Requests have to carry their [`Peer`] as an extension.
-#[must_use]
 pub fn router(app: &App) -> Router {
     let (api, description) = api();
     let description = docs::Description::new(&description);

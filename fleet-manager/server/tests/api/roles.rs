@@ -8,16 +8,16 @@ use serde_json::{Value, json};
 use crate::support::{Fleet, User};
 
 /// Every operation of the API.
-pub struct Operation {
-    pub method: Method,
-    pub path: String,
-    pub access: String,
-    pub has_body: bool,
+pub(crate) struct Operation {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) access: String,
+    pub(crate) has_body: bool,
     /// Statuses that it says it answers with.
-    pub statuses: Vec<String>,
+    pub(crate) statuses: Vec<String>,
 }
 
-pub fn operations() -> Vec<Operation> {
+pub(crate) fn operations() -> Vec<Operation> {
     let description = serde_json::to_value(nodi_fleet::http::description()).unwrap();
     let mut operations = Vec::new();
     for (path, item) in description["paths"].as_object().unwrap() {

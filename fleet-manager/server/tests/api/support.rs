@@ -13,44 +13,44 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub const ADMIN: &str = "admin";
-pub const PASSWORD: &str = "correct horse battery";
+pub(crate) const ADMIN: &str = "admin";
+pub(crate) const PASSWORD: &str = "correct horse battery";
 /// 2026-01-01.
-pub const START_MS: i64 = 1_767_225_600_000;
+pub(crate) const START_MS: i64 = 1_767_225_600_000;
 /// Longest wait for anything in a test.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub struct Fleet {
-    pub url: String,
-    pub https: Option<std::net::SocketAddr>,
-    pub app: App,
-    pub clock: Arc<Manual>,
-    pub dir: TempDir,
+pub(crate) struct Fleet {
+    pub(crate) url: String,
+    pub(crate) https: Option<std::net::SocketAddr>,
+    pub(crate) app: App,
+    pub(crate) clock: Arc<Manual>,
+    pub(crate) dir: TempDir,
     http: reqwest::Client,
     trigger: Trigger,
     running: tokio::task::JoinHandle<Result<(), String>>,
 }
 
-pub fn provider() {
+pub(crate) fn provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-pub fn config(dir: &TempDir) -> Config {
+pub(crate) fn config(dir: &TempDir) -> Config {
     let mut config = Config { data_dir: dir.path().join("data"), ..Config::default() };
     config.http.listen = Some(([127, 0, 0, 1], 0).into());
     config
 }
 
 impl Fleet {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(|_| {}).await
     }
 
-    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
         Self::at(START_MS, change).await
     }
 
-    pub async fn at(start_ms: i64, change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn at(start_ms: i64, change: impl FnOnce(&mut Config)) -> Self {
         provider();
         let dir = tempfile::tempdir().unwrap();
         let mut config = config(&dir);
@@ -66,22 +66,22 @@ impl Fleet {
         Self { url, https, app, clock, dir, http: reqwest::Client::new(), trigger, running }
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.trigger.stop();
         let ended = tokio::time::timeout(PATIENCE, self.running).await.expect("the server stops");
         assert_eq!(ended.unwrap(), Ok(()));
     }
 
     /// Somebody who is not logged in.
-    pub fn nobody(&self) -> User {
+    pub(crate) fn nobody(&self) -> User {
         User { http: self.http.clone(), url: self.url.clone(), as_whom: As::Nobody }
     }
 
-    pub async fn admin(&self) -> User {
+    pub(crate) async fn admin(&self) -> User {
         self.login(ADMIN, PASSWORD).await
     }
 
-    pub async fn login(&self, name: &str, password: &str) -> User {
+    pub(crate) async fn login(&self, name: &str, password: &str) -> User {
         let answer = self.nobody().post("/login", &json!({"name": name, "password": password})).await;
         assert_eq!(answer.status(), StatusCode::OK, "log in as {name}");
         let cookie = cookie_of(&answer).expect("a cookie");
@@ -91,7 +91,7 @@ impl Fleet {
     }
 
     /// Through a proxy that says where the browser is; `None` when it has to wait.
-    pub async fn login_from(&self, name: &str, password: &str, address: &str) -> Option<User> {
+    pub(crate) async fn login_from(&self, name: &str, password: &str, address: &str) -> Option<User> {
         let request = self.nobody().request(Method::POST, "/login").header("x-forwarded-for", address);
         let answer = request.json(&json!({"name": name, "password": password})).send().await.unwrap();
         let cookie = cookie_of(&answer)?;
@@ -101,46 +101,46 @@ impl Fleet {
     }
 
     /// A new person, logged in; also their id.
-    pub async fn person(&self, admin: &User, name: &str, role: &str) -> (User, String) {
+    pub(crate) async fn person(&self, admin: &User, name: &str, role: &str) -> (User, String) {
         let body = json!({"name": name, "password": PASSWORD, "role": role});
         let person = admin.post_ok("/people", &body).await;
         (self.login(name, PASSWORD).await, person["id"].as_str().unwrap().to_owned())
     }
 
     /// The audit log's newest entries, newest first.
-    pub async fn audit(&self, admin: &User) -> Vec<Value> {
+    pub(crate) async fn audit(&self, admin: &User) -> Vec<Value> {
         let page = admin.get_ok("/audit?per_page=500").await;
         page["items"].as_array().unwrap().clone()
     }
 }
 
 /// Name and value of the session cookie that an answer sets.
-pub fn cookie_of(answer: &Response) -> Option<String> {
+pub(crate) fn cookie_of(answer: &Response) -> Option<String> {
     let header = answer.headers().get("set-cookie")?.to_str().unwrap();
     Some(header.split(';').next().unwrap().to_owned())
 }
 
 #[derive(Clone)]
-pub enum As {
+pub(crate) enum As {
     Nobody,
     Browser { cookie: String, csrf: String },
     Program { token: String },
 }
 
 #[derive(Clone)]
-pub struct User {
+pub(crate) struct User {
     http: reqwest::Client,
     url: String,
-    pub as_whom: As,
+    pub(crate) as_whom: As,
 }
 
 impl User {
-    pub fn program(&self, token: &str) -> Self {
+    pub(crate) fn program(&self, token: &str) -> Self {
         Self { as_whom: As::Program { token: token.to_owned() }, ..self.clone() }
     }
 
     /// A request as this user; with CSRF token, as the page sends it.
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let api = if path.starts_with("/api/") { "" } else { "/api/v1" };
         let request = self.http.request(method, format!("{}{api}{path}", self.url)).timeout(PATIENCE);
         match &self.as_whom {
@@ -151,35 +151,35 @@ impl User {
     }
 
     /// Of the server, not below the API.
-    pub fn plain(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn plain(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.url)).timeout(PATIENCE)
     }
 
-    pub async fn get(&self, path: &str) -> Response {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         self.request(Method::GET, path).send().await.unwrap()
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> Response {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Response {
         self.request(Method::POST, path).json(body).send().await.unwrap()
     }
 
-    pub async fn patch(&self, path: &str, body: &Value) -> Response {
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Response {
         self.request(Method::PATCH, path).json(body).send().await.unwrap()
     }
 
-    pub async fn delete(&self, path: &str) -> Response {
+    pub(crate) async fn delete(&self, path: &str) -> Response {
         self.request(Method::DELETE, path).send().await.unwrap()
     }
 
-    pub async fn get_ok(&self, path: &str) -> Value {
+    pub(crate) async fn get_ok(&self, path: &str) -> Value {
         ok(self.get(path).await).await
     }
 
-    pub async fn post_ok(&self, path: &str, body: &Value) -> Value {
+    pub(crate) async fn post_ok(&self, path: &str, body: &Value) -> Value {
         ok(self.post(path, body).await).await
     }
 
-    pub async fn patch_ok(&self, path: &str, body: &Value) -> Value {
+    pub(crate) async fn patch_ok(&self, path: &str, body: &Value) -> Value {
         ok(self.patch(path, body).await).await
     }
 }
@@ -192,7 +192,7 @@ async fn ok(answer: Response) -> Value {
 }
 
 /// The problem of a refusal, which has to have this status.
-pub async fn problem(answer: Response, status: u16) -> Value {
+pub(crate) async fn problem(answer: Response, status: u16) -> Value {
     let url = answer.url().clone();
     let found = answer.status();
     let kind = answer.headers().get("content-type").cloned();
