@@ -114,7 +114,7 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let result = match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve(config),
-        Command::Init { admin, password_file } => init(config, admin, &password_file),
+        Command::Init { admin, password_file } => init(config, &admin, &password_file),
         Command::Check => return check(&config),
         Command::Backup { path } => maintenance::backup(&config, &Clock::System, &path)
             .map(|()| say(&format!("{}: written and verified", path.display())))
@@ -149,10 +149,10 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 }
 
 #[tokio::main]
-async fn init(config: Config, admin: String, password_file: &Path) -> anyhow::Result<()> {
-    let password = read_password(password_file)
-        .with_context(|| format!("password from {}", password_file.display()))?;
-    let done = maintenance::init(config, Clock::System, admin.clone(), password).await?;
+async fn init(config: Config, admin: &str, password_file: &Path) -> anyhow::Result<()> {
+    let password =
+        read_password(password_file).with_context(|| format!("password from {}", password_file.display()))?;
+    let done = maintenance::init(config, Clock::System, admin.to_owned(), password).await?;
     say(&format!("database               {}", done.database.display()));
     say(&format!("certificate authority  {}", done.authority.display()));
     say(&format!("public stream keys     {}", done.public_keys.display()));
