@@ -15,7 +15,9 @@ use crate::http::serve::{Limits, serve};
 use crate::http::tls;
 use crate::state::App;
 use crate::tasks::Tasks;
-use crate::{alerts, boxes, commands, enrolment, http, ingests, link, metrics, people, streams, telemetry, webhooks};
+use crate::{
+    alerts, boxes, commands, enrolment, http, ingests, link, metrics, people, streams, telemetry, webhooks,
+};
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
