@@ -8,6 +8,8 @@ mod commands;
 mod events;
 mod sessions;
 mod telemetry;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::path::{Path, PathBuf};

@@ -102,3 +102,17 @@ async fn a_certificate_is_renewed_before_its_end_and_the_link_uses_the_new_one()
     assert_ne!(std::fs::read(&certificate).unwrap(), old);
     assert_eq!(world.desk.answers.lock().unwrap().renewals, 1);
 }
+
+#[tokio::test]
+async fn an_agent_at_work_takes_little_memory() {
+    let mut world = World::new().await;
+    let mut fleet = world.fleet();
+    world.agent_up();
+    fleet.presence(|presence| presence.online).await;
+    fleet.until("telemetry", |fleet| (!fleet.telemetry.is_empty()).then_some(())).await;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", world.agent_pid())).unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let kib: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
+    // The goal on a box, also without optimisation.
+    assert!(kib <= 25 << 10, "{kib} KiB");
+}
