@@ -55,10 +55,11 @@ impl LineRate {
         }
     }
 
-    /// So much went out over a whole interval of telemetry.
-    pub(super) fn sustained(&self, bits_per_s: u64) {
-        if bits_per_s > 0 {
-            let mut seen = self.lock();
+    /// So much went out over a whole interval of telemetry. It says what the line carries only if streams waited for
+    /// it (`saturated`), or if it is more than what was measured: one small stream is no small line.
+    pub(super) fn sustained(&self, bits_per_s: u64, saturated: bool) {
+        let mut seen = self.lock();
+        if bits_per_s > 0 && (saturated || seen.measured.is_some()) {
             seen.sustained = seen.sustained.max(Some(bits_per_s));
         }
     }
@@ -141,14 +142,17 @@ mod tests {
         let path = directory.path().join("line.json");
         let rate = LineRate::open(&path);
         assert_eq!(rate.best(), None);
-        rate.sustained(0);
-        assert_eq!(rate.best(), None);
-        rate.sustained(8_000_000);
-        rate.sustained(3_000_000);
+        rate.sustained(0, true);
+        rate.sustained(700_000, false);
+        assert_eq!(rate.best(), None, "the line may carry more");
+        rate.sustained(8_000_000, true);
+        rate.sustained(3_000_000, true);
         assert_eq!(rate.best(), Some(8_000_000));
         rate.measured(5_000_000);
         assert_eq!(rate.best(), Some(5_000_000), "the line is worse than it was");
         assert_eq!(LineRate::open(&path).best(), Some(5_000_000));
+        rate.sustained(6_000_000, false);
+        assert_eq!(rate.best(), Some(6_000_000), "it carries more than was measured");
     }
 
     #[test]

@@ -53,6 +53,8 @@ impl Default for Config {
     }
 }
 
+/// Streams that are so far behind wait for the line: more than a part, which may always be under way.
+const WAITING_MS: u64 = 1_500;
 /// The file below the agent's state directory.
 const PROCESSES: &str = "processes.json";
 
@@ -143,7 +145,7 @@ impl Sampler {
         // The first look has nothing to compare with: what is not known is not told as 0.
         let Some((then, bytes)) = self.uplink_last.replace((now, sending.sent_bytes)) else { return };
         let sent_bps = network::rate(bytes, sending.sent_bytes, now.duration_since(then).as_secs_f64());
-        self.surroundings.line_rate.sustained(sent_bps);
+        self.surroundings.line_rate.sustained(sent_bps, sending.lag_ms > WAITING_MS);
         telemetry.uplink = Some(Uplink {
             sent_bps,
             lag_ms: sending.lag_ms,
