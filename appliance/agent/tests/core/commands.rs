@@ -77,13 +77,15 @@ async fn an_agent_that_is_killed_while_a_command_runs_never_begins_it_again() {
 async fn no_moment_of_death_runs_a_command_twice_or_leaves_it_without_an_end() {
     let (mut world, mut fleet, id) = box_with_effects().await;
     let mut orders = Vec::new();
-    // From before the order reaches the box until after it is done.
-    for round in 0..16_u32 {
+    for round in 0..14_u32 {
         let order = command(identify(1_000 + round));
         fleet.order(&id, &order).await;
-        tokio::time::sleep(Duration::from_millis(u64::from(round) * 3)).await;
+        // The box begins half a second after it has connected: from before that until all is done.
+        tokio::time::sleep(Duration::from_millis(470 + u64::from(round) * 8)).await;
         world.agent_killed();
+        fleet.presence(|presence| !presence.online).await;
         world.agent_up();
+        fleet.presence(|presence| presence.online).await;
         orders.push(order.id);
     }
     for order in orders {
