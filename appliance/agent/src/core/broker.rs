@@ -6,9 +6,10 @@ use std::time::Duration;
 use nodi_mqtt::{Attempt, Backoff, BoxError, Message, Options, Prepare};
 use nodi_protocol::BoxId;
 use nodi_protocol::enrol::Enrolled;
+use nodi_protocol::fleet::Payload;
 use nodi_protocol::fleet::presence::{Hardware, Presence};
 use nodi_protocol::fleet::topic::{BoxTopic, Topic};
-use nodi_protocol::fleet::{MAX_PAYLOAD, Payload};
+use nodi_protocol::revocation;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -95,7 +96,8 @@ pub(crate) fn options(box_id: &BoxId, broker: &config::Broker) -> Options {
             min: Duration::from_millis(broker.backoff_min_ms),
             max: Duration::from_millis(broker.backoff_max_ms),
         },
-        max_payload: MAX_PAYLOAD,
+        // The longest document that comes; what a box says itself stays below the contract's limit.
+        max_payload: revocation::MAX_LEN,
         ..Options::new(box_id.as_str())
     }
 }

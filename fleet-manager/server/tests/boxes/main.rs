@@ -14,5 +14,6 @@ mod commands;
 mod enrolment;
 mod isolation;
 mod revocation;
+mod silence;
 mod state;
 mod support;
