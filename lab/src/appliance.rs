@@ -201,7 +201,7 @@ impl Appliance {
     pub fn id(&self) -> Option<BoxId> {
         let text = std::fs::read(self.paths.identity().enrolled).ok()?;
         let enrolled: Value = serde_json::from_slice(&text).ok()?;
-        enrolled["box_id"].as_str()?.parse().ok()
+        enrolled.get("box_id")?.as_str()?.parse().ok()
     }
 
     /// Its agent, in a lab with a fleet.

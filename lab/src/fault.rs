@@ -46,10 +46,8 @@ impl Proxy {
     ///
     /// # Errors
     /// When the port cannot be bound.
-    pub(crate) fn between(from: (Side, u16), to: (Side, u16)) -> Result<Self, Error> {
-        let port = from.1;
+    pub(crate) fn between((from, port): (Side, u16), to: (Side, u16)) -> Result<Self, Error> {
         let listener = from
-            .0
             .listen(port)
             .and_then(TcpListener::from_std)
             .map_err(io(format!("listening on port {port}")))?;

@@ -120,6 +120,9 @@ pub(crate) async fn run(args: FleetSim) -> anyhow::Result<ExitCode> {
         }
     }
     sim.stop().await;
+    if let Centre::Fleet(fleet) = &mut centre {
+        fleet.stop();
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -135,7 +138,10 @@ impl Centre {
         match self {
             Self::Fleet(fleet) => {
                 let mut links = serde_json::to_value(fleet.links()).unwrap_or_default();
-                links["pids"] = json!({ "fleet": fleet.server.pid(), "mosquitto": fleet.broker.pid() });
+                let pids = json!({ "fleet": fleet.server.pid(), "mosquitto": fleet.broker.pid() });
+                if let Some(links) = links.as_object_mut() {
+                    links.insert("pids".to_owned(), pids);
+                }
                 links
             }
             Self::Broker(broker) => json!({ "pids": { "mosquitto": broker.process.pid() } }),

@@ -50,7 +50,7 @@ impl Api {
             .filter_map(|value| value.to_str().ok()?.split(';').next().map(str::to_owned))
             .collect();
         let person = read(&url, answer).await?;
-        let csrf = person["csrf_token"].as_str().unwrap_or_default();
+        let csrf = text(&person, "csrf_token")?;
         let url = format!("{base}/api/v1/tokens");
         let answer = api
             .http

@@ -222,7 +222,8 @@ impl Fleet {
             Err(Error::Refused { status: 404, .. }) => return Ok(false),
             other => other?,
         };
-        Ok(summary["state"] == "online" && summary["applied_version"] == summary["desired_version"])
+        let online = summary.get("state").is_some_and(|state| state == "online");
+        Ok(online && summary.get("applied_version") == summary.get("desired_version"))
     }
 
     /// Gives the box a name, and a place on the map.
@@ -230,10 +231,10 @@ impl Fleet {
     /// # Errors
     /// When the server refuses.
     pub async fn place(&self, id: &BoxId, index: usize) -> Result<(), Error> {
-        let mut about = json!({ "name": format!("Box {}", index + 1) });
-        if let Some((name, latitude, longitude)) = PLACES.get(index % PLACES.len()) {
-            about["location"] = json!({ "name": name, "latitude": latitude, "longitude": longitude });
-        }
+        let location = PLACES.get(index % PLACES.len()).map(
+            |(name, latitude, longitude)| json!({ "name": name, "latitude": latitude, "longitude": longitude }),
+        );
+        let about = json!({ "name": format!("Box {}", index + 1), "location": location });
         self.api.patch(&format!("/boxes/{id}"), about).await.map(drop)
     }
 
@@ -256,7 +257,10 @@ impl Fleet {
     pub async fn mint(&self, channel: &ChannelId, label: &str) -> Result<Minted, Error> {
         let path = format!("/channels/{channel}/keys");
         let made = self.api.post(&path, json!({ "label": label })).await?;
-        Ok(Minted { key: api::text(&made, "key")?, version: made["version"].as_u64().unwrap_or_default() })
+        Ok(Minted {
+            key: api::text(&made, "key")?,
+            version: made.get("version").and_then(Value::as_u64).unwrap_or_default(),
+        })
     }
 
     #[must_use]
@@ -277,7 +281,7 @@ impl Fleet {
     }
 
     /// The server first: the broker then knows that it went in peace.
-    pub(crate) fn stop(&mut self) {
+    pub fn stop(&mut self) {
         for process in self.processes() {
             process.stop();
         }

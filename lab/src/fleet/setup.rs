@@ -100,9 +100,10 @@ impl Setup {
         let file = self.dir.join("administrator.json");
         if let Ok(text) = std::fs::read(&file)
             && let Ok(known) = serde_json::from_slice::<Value>(&text)
-            && let (Some(name), Some(password)) = (known["name"].as_str(), known["password"].as_str())
+            && let (Ok(name), Ok(password)) =
+                (super::api::text(&known, "name"), super::api::text(&known, "password"))
         {
-            return Ok(Administrator { name: name.to_owned(), password: password.to_owned() });
+            return Ok(Administrator { name, password });
         }
         let mut random = [0; PASSWORD_BYTES];
         getrandom::fill(&mut random)

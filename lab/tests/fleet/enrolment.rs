@@ -51,7 +51,7 @@ async fn a_clock_that_is_wrong_by_years_keeps_no_box_out() {
         // And what it says is said in the fleet's time.
         steering.done(json!({ "kind": "identify", "seconds": 1 })).await;
         let telemetry = eventually("a measurement", PATIENCE, async || {
-            Some(steering.summary().await["telemetry"]["at_ms"].as_i64()?)
+            steering.summary().await["telemetry"]["at_ms"].as_i64()
         })
         .await;
         let now = lab.fleet().unwrap().api.get("/time").await.unwrap()["unix_ms"].as_i64().unwrap();
