@@ -132,7 +132,10 @@ async function changes(simulator, api, ms) {
       await api.call('POST', `/boxes/${box}/commands`, command);
     } else {
       const { version } = await api.get(`/boxes/${box}/desired`);
-      const change = { expected_version: version, settings: { log_level: given % 4 === 1 ? 'debug' : 'info' } };
+      const change = {
+        expected_version: version,
+        settings: { log_level: given % 4 === 1 ? 'debug' : 'info' },
+      };
       await api.call('PUT', `/boxes/${box}/desired`, change);
     }
     await sleep(CHANGE_EVERY_MS);
@@ -178,7 +181,11 @@ async function withServer(binaries, boxes, ms) {
   const hour = `from_ms=${now - 3_600_000}&to_ms=${now}&points=360`;
   const page = await timed(
     api,
-    some.flatMap((id) => [`/boxes/${id}`, `/boxes/${id}/telemetry?${hour}`, `/boxes/${id}/commands?per_page=20`]),
+    some.flatMap((id) => [
+      `/boxes/${id}`,
+      `/boxes/${id}/telemetry?${hour}`,
+      `/boxes/${id}/commands?per_page=20`,
+    ]),
     REQUESTS,
   );
   const offline = [];

@@ -1,6 +1,6 @@
 //! The revocation document: made of the database, and told to whoever publishes it.
 //!
-//! Whatever changes a minimum version, a suspension or a box's revocation calls [`refresh`] in the same
+//! Whatever changes a minimum version, a suspension or a box's revocation calls [`Revoked::refresh`] in the same
 //! transaction; the link to the broker follows [`Revoked::watch`] and publishes what it sees.
 
 use std::sync::Arc;
