@@ -157,7 +157,7 @@ async fn a_broker_that_is_killed_at_twenty_random_points_loses_nothing() {
     for death in 1..=DEATHS {
         assert_eq!(times(&lab, &Request::Identify(death)), 1, "{:?}", host(&lab).requests());
     }
-    eventually("nothing left at the broker", LONG, async || {
+    eventually("no command left that runs", LONG, async || {
         let open =
             steering.api.get(&format!("/commands?box={}&state=running", &steering.path[7..])).await.ok()?;
         (open["total"] == 0).then_some(())
