@@ -14,7 +14,7 @@ help: ## Show the targets
 
 demo: build web ## The whole platform on this machine, with a test stream: prints the links to open
 	@scripts/setup lab
-	@$(CARGO) run --quiet --locked --package nodi-lab --bin nodi-lab -- up --test-stream --port 8080 --rtmp-port 1935
+	@$(CARGO) run --quiet --locked --package nodi-lab --bin nodi-lab -- up --test-stream --port 8080 --dashboard-port 8081 --rtmp-port 1935
 
 test: build web ## All tests: Rust, documentation examples, pages, end to end, short runs of the fuzzers and of Schemathesis
 	@scripts/setup lab test
