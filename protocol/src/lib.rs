@@ -1,6 +1,7 @@
 //! What crosses a process border between the boxes and the centre, and nothing else: identifiers,
-//! stream keys, the revocation document, the push API, the playlists, enrolment, and the MQTT contract.
+//! stream keys, the revocation document, the push API, the playlists, enrolment, the MQTT contract, and chat.
 
+pub mod chat;
 pub mod enrol;
 pub mod fleet;
 pub mod hls;

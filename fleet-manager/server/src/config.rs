@@ -30,6 +30,7 @@ pub struct Config {
     pub ingests: crate::ingests::Config,
     pub alerts: crate::alerts::Config,
     pub webhooks: crate::webhooks::Config,
+    pub site: crate::site::Config,
 }
 
 impl Default for Config {
@@ -50,6 +51,7 @@ impl Default for Config {
             ingests: crate::ingests::Config::default(),
             alerts: crate::alerts::Config::default(),
             webhooks: crate::webhooks::Config::default(),
+            site: crate::site::Config::default(),
         }
     }
 }
@@ -76,6 +78,18 @@ impl Config {
     #[must_use]
     pub fn public_keys(&self) -> PathBuf {
         self.data_dir.join("stream-keys.pub")
+    }
+
+    /// The secret half of what chat tokens are signed with.
+    #[must_use]
+    pub fn chat_key(&self) -> PathBuf {
+        self.data_dir.join("chat-tokens.key")
+    }
+
+    /// The public half, as the chat service reads it.
+    #[must_use]
+    pub fn chat_public_keys(&self) -> PathBuf {
+        self.data_dir.join("chat-tokens.pub")
     }
 }
 
@@ -192,6 +206,7 @@ impl Validate for Config {
         self.ingests.validate()?;
         self.alerts.validate()?;
         self.webhooks.validate()?;
+        self.site.validate(&self.http.trusted_proxies)?;
         self.people.validate()
     }
 }

@@ -27,6 +27,7 @@ pub mod overview;
 pub mod people;
 pub mod revocations;
 pub mod server;
+pub mod site;
 pub mod state;
 pub mod streams;
 pub mod tasks;

@@ -139,7 +139,9 @@ fn main() -> ExitCode {
 async fn serve(config: Config) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signals(Duration::from_secs(config.shutdown_s)).context("signals")?;
     let server = Server::start(config, Clock::System, shutdown).await?;
-    for (what, address) in [("http", server.http), ("https", server.https), ("metrics", server.metrics)] {
+    let listening =
+        [("http", server.http), ("https", server.https), ("site", server.site), ("metrics", server.metrics)];
+    for (what, address) in listening {
         if let Some(address) = address {
             log::info!(address:%; "listening: {what}");
         }
@@ -156,6 +158,7 @@ async fn init(config: Config, admin: &str, password_file: &Path) -> anyhow::Resu
     say(&format!("database               {}", done.database.display()));
     say(&format!("certificate authority  {}", done.authority.display()));
     say(&format!("public stream keys     {}", done.public_keys.display()));
+    say(&format!("public chat keys       {}", done.chat_keys.display()));
     say(&format!("administrator          {admin}"));
     Ok(())
 }

@@ -16,7 +16,8 @@ use crate::http::tls;
 use crate::state::App;
 use crate::tasks::Tasks;
 use crate::{
-    alerts, boxes, commands, enrolment, http, ingests, link, metrics, people, streams, telemetry, webhooks,
+    alerts, boxes, commands, enrolment, http, ingests, link, metrics, people, site, streams, telemetry,
+    webhooks,
 };
 
 /// Why the server cannot start.
@@ -41,6 +42,8 @@ pub struct Server {
     pub http: Option<SocketAddr>,
     /// Where HTTPS is served.
     pub https: Option<SocketAddr>,
+    /// Where the watch site's API is served alone.
+    pub site: Option<SocketAddr>,
     /// Where metrics are served.
     pub metrics: Option<SocketAddr>,
     tasks: Tasks,
@@ -76,6 +79,15 @@ impl Server {
             let serving = serve(listener, Some(certificate), router, limits, shutdown.clone());
             tasks.spawn_draining("https", serving);
         }
+        let mut site_address = None;
+        if let Some(address) = app.config.site.listen {
+            let (listener, bound) = bind(address).await?;
+            site_address = Some(bound);
+            // Places of its own: strangers take none of those of the dashboard and of boxes.
+            let limits = Limits::of(app.config.site.max_connections, &app.config.http);
+            let serving = serve(listener, None, http::site_router(&app), limits, shutdown.clone());
+            tasks.spawn_draining("site", serving);
+        }
         let mut metrics_address = None;
         if let Some(address) = app.config.metrics.listen {
             let (listener, bound) = bind(address).await?;
@@ -98,7 +110,15 @@ impl Server {
         ingests::start(&app, &mut tasks);
         alerts::start(&app, &mut tasks);
         webhooks::start(&app, &mut tasks);
-        Ok(Self { app, http: http_address, https: https_address, metrics: metrics_address, tasks })
+        site::start(&app, &mut tasks);
+        Ok(Self {
+            app,
+            http: http_address,
+            https: https_address,
+            site: site_address,
+            metrics: metrics_address,
+            tasks,
+        })
     }
 
     /// Returns when everything has ended after a stop was asked for.

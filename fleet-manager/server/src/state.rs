@@ -13,8 +13,8 @@ use crate::live::Hub;
 use crate::metrics::Metrics;
 use crate::revocations::Revoked;
 use crate::{
-    alerts, boxes, channels, commands, enrolment, ids, ingests, link, overview, people, streams, telemetry,
-    webhooks,
+    alerts, boxes, channels, commands, enrolment, ids, ingests, link, overview, people, site, streams,
+    telemetry, webhooks,
 };
 
 /// The server's state. Cheap to clone; every area has its part.
@@ -42,6 +42,7 @@ pub struct Inner {
     pub ingests: ingests::State,
     pub alerts: alerts::State,
     pub webhooks: webhooks::State,
+    pub site: site::State,
     pub overview: overview::Held,
 }
 
@@ -68,6 +69,7 @@ impl App {
             ingests: ingests::State::new(&config)?,
             alerts: alerts::State::new(&config)?,
             webhooks: webhooks::State::new(&config, &metrics)?,
+            site: site::State::load(&config, &metrics)?,
             overview: overview::Held::default(),
             revoked,
             metrics,

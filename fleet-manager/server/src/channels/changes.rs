@@ -12,18 +12,19 @@ use crate::db::Tx;
 use crate::error::Error;
 use crate::ids;
 use crate::live::{Audience, Kind};
+use crate::people::rows as people;
 use crate::state::App;
 
-pub(super) fn target(id: &ChannelId) -> String {
+pub(crate) fn target(id: &ChannelId) -> String {
     format!("channel/{id}")
 }
 
-pub(super) fn get(tx: &Tx<'_>, id: &ChannelId) -> Result<Channel, Error> {
+pub(crate) fn get(tx: &Tx<'_>, id: &ChannelId) -> Result<Channel, Error> {
     rows::get(tx, id)?.ok_or_else(|| Error::not_found("channel", id))
 }
 
 /// After a change: the row in the audit log, and the channel as it is now to all who look at it.
-pub(super) fn changed(
+pub(crate) fn changed(
     app: &App,
     tx: &Tx<'_>,
     actor: &Actor,
@@ -37,7 +38,7 @@ pub(super) fn changed(
     Ok(after)
 }
 
-pub(super) fn tell(app: &App, tx: &Tx<'_>, channel: Channel) -> Result<(), Error> {
+pub(crate) fn tell(app: &App, tx: &Tx<'_>, channel: Channel) -> Result<(), Error> {
     let view = rows::view(app, tx, channel)?;
     let live = app.live.clone();
     tx.then(move || live.send(Kind::Channel, Audience::Channel(view.id.clone()), &view));
@@ -125,7 +126,7 @@ pub fn mint(
 }
 
 /// Revokes this version and all older ones.
-pub(super) fn revoke(
+pub(crate) fn revoke(
     app: &App,
     tx: &Tx<'_>,
     actor: &Actor,
@@ -153,6 +154,17 @@ pub(super) fn revoke(
     Ok(after)
 }
 
+/// Revokes every key that there is, and takes away what was written about a channel: its owner leaves.
+pub(crate) fn retire(app: &App, tx: &Tx<'_>, actor: &Actor, id: &ChannelId) -> Result<(), Error> {
+    let before = get(tx, id)?;
+    revoke_below(app, tx, id, before.next_version, app.now_ms())?;
+    tx.prepare_cached("UPDATE channel SET title = '', description = '', owner_id = NULL WHERE id = ?1")?
+        .execute([id.as_str()])?;
+    tx.prepare_cached("DELETE FROM emote WHERE channel_id = ?1")?.execute([id.as_str()])?;
+    changed(app, tx, actor, "channel.retire", Some(&before), id)?;
+    Ok(())
+}
+
 fn revoke_below(app: &App, tx: &Tx<'_>, id: &ChannelId, version: u32, now_ms: i64) -> Result<(), Error> {
     tx.prepare_cached("UPDATE channel SET min_version = max(min_version, ?2) WHERE id = ?1")?
         .execute(params![id.as_str(), version])?;
@@ -163,8 +175,22 @@ fn revoke_below(app: &App, tx: &Tx<'_>, id: &ChannelId, version: u32, now_ms: i6
     app.revoked.refresh(tx)
 }
 
+/// What viewers read of a channel; what is `None` stays.
+pub(crate) fn describe(
+    tx: &Tx<'_>,
+    id: &ChannelId,
+    title: Option<&str>,
+    description: Option<&str>,
+) -> Result<(), Error> {
+    tx.prepare_cached(
+        "UPDATE channel SET title = coalesce(?2, title), description = coalesce(?3, description) WHERE id = ?1",
+    )?
+    .execute(params![id.as_str(), title, description])?;
+    Ok(())
+}
+
 /// Nobody may publish from now on, and who does is cut off.
-pub(super) fn suspend(
+pub(crate) fn suspend(
     app: &App,
     tx: &Tx<'_>,
     actor: &Actor,
@@ -180,7 +206,7 @@ pub(super) fn suspend(
     changed(app, tx, actor, "channel.suspend", Some(&before), id)
 }
 
-pub(super) fn resume(app: &App, tx: &Tx<'_>, actor: &Actor, id: &ChannelId) -> Result<Channel, Error> {
+pub(crate) fn resume(app: &App, tx: &Tx<'_>, actor: &Actor, id: &ChannelId) -> Result<Channel, Error> {
     let before = get(tx, id)?;
     if before.suspended_ms.is_none() {
         return Ok(before);
@@ -194,13 +220,13 @@ pub(super) fn resume(app: &App, tx: &Tx<'_>, actor: &Actor, id: &ChannelId) -> R
 }
 
 /// What a new channel is like.
-pub(super) struct NewChannel {
-    pub(super) id: ChannelId,
-    pub(super) display_name: String,
-    pub(super) owner: Option<String>,
+pub(crate) struct NewChannel {
+    pub(crate) id: ChannelId,
+    pub(crate) display_name: String,
+    pub(crate) owner: Option<String>,
 }
 
-pub(super) fn create(app: &App, tx: &Tx<'_>, actor: &Actor, new: &NewChannel) -> Result<Channel, Error> {
+pub(crate) fn create(app: &App, tx: &Tx<'_>, actor: &Actor, new: &NewChannel) -> Result<Channel, Error> {
     let there: u32 = tx.query_row("SELECT count(*) FROM channel", [], |row| row.get(0))?;
     let most = app.config.channels.max_channels;
     if there >= most {
@@ -220,13 +246,16 @@ pub(super) fn create(app: &App, tx: &Tx<'_>, actor: &Actor, new: &NewChannel) ->
             error.into()
         }
     })?;
+    if let Some(owner) = &new.owner {
+        people::owns_now(tx, owner)?;
+    }
     let after = get(tx, &new.id)?;
     audit::record(tx, app.now_ms(), actor, "channel.create", &target(&new.id), NONE, Some(&after))?;
     tell(app, tx, after.clone())?;
     Ok(after)
 }
 
-pub(super) fn check_owner(tx: &Tx<'_>, owner: Option<&str>) -> Result<(), Error> {
+pub(crate) fn check_owner(tx: &Tx<'_>, owner: Option<&str>) -> Result<(), Error> {
     let Some(owner) = owner else { return Ok(()) };
     let known: i64 = tx.query_row("SELECT count(*) FROM person WHERE id = ?1", [owner], |row| row.get(0))?;
     if known == 0 { Err(Error::invalid("owner", "there is no such person")) } else { Ok(()) }

@@ -22,17 +22,17 @@ const MAX_LIFE_S: u32 = 315_360_000;
 
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct NewKeyBody {
+pub(crate) struct NewKeyBody {
     /// Whose it is, or for which encoder.
     #[schema(max_length = 100)]
-    label: Option<String>,
+    pub(crate) label: Option<String>,
     /// Absent: until it is revoked.
     #[schema(minimum = 1, maximum = 315_360_000)]
-    expires_s: Option<u32>,
+    pub(crate) expires_s: Option<u32>,
 }
 
 impl NewKeyBody {
-    fn check(self, app: &App) -> Result<NewKey, Error> {
+    pub(crate) fn check(self, app: &App) -> Result<NewKey, Error> {
         let label = self.label.unwrap_or_default();
         if label.chars().count() > MAX_LABEL {
             return Err(Error::invalid("label", format!("must not be longer than {MAX_LABEL} characters")));
@@ -48,12 +48,12 @@ impl NewKeyBody {
 
 /// A stream key, shown this once.
 #[derive(Serialize, ToSchema)]
-pub(super) struct MintedKey {
+pub(crate) struct MintedKey {
     /// The key itself: it is never shown again.
-    key: String,
-    version: u32,
+    pub(crate) key: String,
+    pub(crate) version: u32,
     /// Where to publish to, the best first.
-    ingest_urls: Vec<String>,
+    pub(crate) ingest_urls: Vec<String>,
 }
 
 /// Make a stream key

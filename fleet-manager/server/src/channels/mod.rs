@@ -3,11 +3,11 @@
 //! A key certifies itself: boxes and origins check it without asking here. What this server keeps is which versions
 //! there are; revoking raises the channel's lowest accepted version in the revocation document.
 
-mod changes;
-mod key_routes;
+pub(crate) mod changes;
+pub(crate) mod key_routes;
 mod routes;
-mod rows;
-mod signing;
+pub(crate) mod rows;
+pub(crate) mod signing;
 
 use std::collections::HashSet;
 
@@ -20,7 +20,7 @@ use crate::http::identity::Identity;
 use crate::state::App;
 pub use changes::{Minted, NewKey, mint};
 pub use routes::routes;
-pub use rows::{Channel, ChannelView, KeyView};
+pub use rows::{Channel, ChannelView, KeyView, shown_title};
 pub use signing::{Error as SigningKeyError, SigningKey, create_files};
 
 /// This area's section of the configuration.

@@ -17,6 +17,7 @@ use crate::http::extract::{At, Json, Query};
 use crate::http::identity::Identity;
 use crate::http::list::{Page, Paging, Select};
 use crate::ids;
+use crate::site::text;
 use crate::state::App;
 
 /// Longest display name and longest reason, in characters.
@@ -169,6 +170,12 @@ struct ChannelChange {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     owner: Option<Option<String>>,
+    /// What viewers read; empty: the usual one.
+    #[schema(max_length = 1024)]
+    title: Option<String>,
+    /// The same, at more length.
+    #[schema(max_length = 8192)]
+    description: Option<String>,
 }
 
 /// Tells null from absent.
@@ -176,7 +183,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<S
     Deserialize::deserialize(deserializer).map(Some)
 }
 
-/// Rename a channel, or give it to somebody else
+/// Rename or describe a channel, or give it to somebody else
 #[utoipa::path(patch, path = "/channels/{id}", params(("id" = ChannelId, Path)), request_body = ChannelChange, responses((status = 200, description = "Changed.", body = ChannelView)))]
 async fn change(
     State(app): State<App>,
@@ -187,6 +194,8 @@ async fn change(
     if let Some(name) = &body.display_name {
         check_display_name(name)?;
     }
+    let title = body.title.as_deref().map(text::title).transpose()?;
+    let description = body.description.as_deref().map(text::description).transpose()?;
     let db = app.db.clone();
     let view = db
         .write(move |tx| {
@@ -199,8 +208,12 @@ async fn change(
                     return Err(Error::forbidden("a channel is given away by an operator"));
                 }
                 changes::check_owner(tx, owner.as_deref())?;
+                if let Some(owner) = owner {
+                    crate::people::rows::owns_now(tx, owner)?;
+                }
                 tx.execute("UPDATE channel SET owner_id = ?2 WHERE id = ?1", params![id.as_str(), owner])?;
             }
+            changes::describe(tx, &id, title.as_deref(), description.as_deref())?;
             let renamed = changes::changed(&app, tx, &who.actor(), "channel.update", Some(&before), &id)?;
             rows::view(&app, tx, renamed)
         })

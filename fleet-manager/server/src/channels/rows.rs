@@ -23,6 +23,9 @@ pub struct Channel {
     pub created_ms: i64,
     pub suspended_ms: Option<i64>,
     pub suspended_reason: Option<String>,
+    /// As the streamer wrote it; empty: [`Channel::shown_title`] makes one.
+    pub title: String,
+    pub description: String,
     /// Keys of a lower version are refused.
     pub min_version: u32,
     #[serde(skip)]
@@ -31,7 +34,8 @@ pub struct Channel {
 
 pub(super) const COLUMNS: &str =
     "channel.id, channel.display_name, channel.owner_id, person.name, channel.created_ms,
-    channel.suspended_ms, channel.suspended_reason, channel.min_version, channel.next_version";
+    channel.suspended_ms, channel.suspended_reason, channel.min_version, channel.next_version, channel.title,
+    channel.description";
 pub(super) const FROM: &str = "channel LEFT JOIN person ON person.id = channel.owner_id";
 
 pub(super) fn read(row: &Row<'_>) -> Result<Channel, Error> {
@@ -46,10 +50,26 @@ pub(super) fn read(row: &Row<'_>) -> Result<Channel, Error> {
         suspended_reason: row.get(6)?,
         min_version: row.get(7)?,
         next_version: row.get(8)?,
+        title: row.get(9)?,
+        description: row.get(10)?,
     })
 }
 
-pub(super) fn get(connection: &Connection, id: &ChannelId) -> Result<Option<Channel>, Error> {
+impl Channel {
+    /// What viewers read.
+    #[must_use]
+    pub fn shown_title(&self) -> String {
+        shown_title(&self.title, &self.display_name)
+    }
+}
+
+/// The title that viewers read: a streamer need not think of one.
+#[must_use]
+pub fn shown_title(title: &str, display_name: &str) -> String {
+    if title.is_empty() { format!("{display_name}\u{2019}s stream") } else { title.to_owned() }
+}
+
+pub(crate) fn get(connection: &Connection, id: &ChannelId) -> Result<Option<Channel>, Error> {
     let mut statement =
         connection.prepare_cached(&format!("SELECT {COLUMNS} FROM {FROM} WHERE channel.id = ?1"))?;
     let mut rows = statement.query([id.as_str()])?;
@@ -68,7 +88,7 @@ pub struct KeyView {
     pub revoked_ms: Option<i64>,
 }
 
-pub(super) fn keys(connection: &Connection, id: &ChannelId) -> Result<Vec<KeyView>, Error> {
+pub(crate) fn keys(connection: &Connection, id: &ChannelId) -> Result<Vec<KeyView>, Error> {
     let mut statement = connection.prepare_cached(
         "SELECT version, nullif(label, ''), created_ms, created_by, expires_ms, revoked_ms FROM stream_key
          WHERE channel_id = ?1 ORDER BY version DESC LIMIT ?2",
@@ -102,6 +122,8 @@ pub struct ChannelView {
     #[schema(value_type = String)]
     pub id: ChannelId,
     pub display_name: String,
+    /// What viewers read.
+    pub title: String,
     /// Id of the person who streams on it.
     pub owner: Option<String>,
     pub owner_name: Option<String>,
@@ -127,6 +149,7 @@ pub(super) fn view(app: &App, connection: &Connection, channel: Channel) -> Resu
         keys: keys(connection, &channel.id)?,
         watch_url: Some(super::watch_url(app, &channel.id)),
         thumbnail_url: session.is_some().then(|| super::thumbnail_url(app, &channel.id)),
+        title: channel.shown_title(),
         id: channel.id,
         display_name: channel.display_name,
         owner: channel.owner_id,

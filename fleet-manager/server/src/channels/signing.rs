@@ -78,7 +78,7 @@ pub fn create_files(config: &Config) -> Result<(), Error> {
     write_new(&config.public_keys(), 0o644, &format!("{}\n", minter.public_line()))
 }
 
-fn write_new(path: &Path, mode: u32, text: &str) -> Result<(), Error> {
+pub(crate) fn write_new(path: &Path, mode: u32, text: &str) -> Result<(), Error> {
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(io_error(path))?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io_error(path))

@@ -20,15 +20,20 @@ CREATE TABLE person (
     id TEXT PRIMARY KEY,
     -- What they log in with.
     name TEXT NOT NULL UNIQUE COLLATE NOCASE,
-    role TEXT NOT NULL CHECK (role IN ('streamer', 'viewer', 'operator', 'administrator')),
+    -- Names that look alike have the same one (people/names.rs).
+    skeleton TEXT NOT NULL,
+    role TEXT NOT NULL CHECK (role IN ('member', 'streamer', 'viewer', 'operator', 'administrator')),
     -- PHC string of argon2id.
     password TEXT NOT NULL,
     created_ms INTEGER NOT NULL,
     password_changed_ms INTEGER NOT NULL,
     -- Not null: neither they nor their tokens are let in.
     disabled_ms INTEGER,
-    last_login_ms INTEGER
+    last_login_ms INTEGER,
+    -- In chats: #rrggbb.
+    color TEXT
 ) STRICT;
+CREATE INDEX person_skeleton ON person (skeleton);
 
 -- A browser that is logged in.
 CREATE TABLE login (
@@ -77,7 +82,14 @@ CREATE TABLE channel (
     -- Keys of a lower version are refused by boxes and origins. Never goes down.
     min_version INTEGER NOT NULL DEFAULT 1 CHECK (min_version >= 1),
     -- Of the next key. Never goes down, so that no version means two keys.
-    next_version INTEGER NOT NULL DEFAULT 1 CHECK (next_version >= 1)
+    next_version INTEGER NOT NULL DEFAULT 1 CHECK (next_version >= 1),
+    -- What viewers read; empty: the usual one.
+    title TEXT NOT NULL DEFAULT '',
+    description TEXT NOT NULL DEFAULT '',
+    -- Written once a minute while it is live, and when it ends.
+    last_live_ms INTEGER,
+    -- Rows of follow, counted by its triggers.
+    followers INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX channel_owner ON channel (owner_id);
 
@@ -94,6 +106,52 @@ CREATE TABLE stream_key (
     revoked_ms INTEGER,
     PRIMARY KEY (channel_id, version)
 ) STRICT, WITHOUT ROWID;
+
+------------------------------------------------------------------------------------------------------------------
+-- The watch site
+------------------------------------------------------------------------------------------------------------------
+
+-- A browser that is signed in on the watch site: good for nothing else.
+CREATE TABLE site_session (
+    -- SHA-256 of the cookie.
+    digest BLOB PRIMARY KEY,
+    person_id TEXT NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+    -- Sent back by the page with everything that changes something.
+    csrf TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    -- Written at most once an hour.
+    seen_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX site_session_person ON site_session (person_id, created_ms);
+CREATE INDEX site_session_seen ON site_session (seen_ms);
+
+CREATE TABLE follow (
+    person_id TEXT NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+    channel_id TEXT NOT NULL REFERENCES channel (id) ON DELETE CASCADE,
+    since_ms INTEGER NOT NULL,
+    PRIMARY KEY (person_id, channel_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX follow_channel ON follow (channel_id);
+CREATE TRIGGER follow_counts_one_more AFTER INSERT ON follow
+    BEGIN UPDATE channel SET followers = followers + 1 WHERE id = NEW.channel_id; END;
+CREATE TRIGGER follow_counts_one_less AFTER DELETE ON follow
+    BEGIN UPDATE channel SET followers = followers - 1 WHERE id = OLD.channel_id; END;
+
+-- Pictures for a channel's chat.
+CREATE TABLE emote (
+    channel_id TEXT NOT NULL REFERENCES channel (id) ON DELETE CASCADE,
+    -- Without the colons.
+    name TEXT NOT NULL,
+    -- First half of the SHA-256 of the picture, hexadecimal: part of its address.
+    digest TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('png', 'webp', 'gif')),
+    picture BLOB NOT NULL,
+    width INTEGER NOT NULL,
+    height INTEGER NOT NULL,
+    animated INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL,
+    PRIMARY KEY (channel_id, name)
+) STRICT;
 
 ------------------------------------------------------------------------------------------------------------------
 -- Audit: who did what. Rows are only ever added.

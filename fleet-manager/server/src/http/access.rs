@@ -49,7 +49,9 @@ impl Access {
             Self::Public => "Open to everybody.",
             Self::Login => "For whoever is logged in, not for tokens.",
             Self::Person => "For everybody who is known; a streamer sees and steers their own channels only.",
-            Self::Role(Role::Streamer | Role::Viewer) => "For viewers, operators and administrators.",
+            Self::Role(Role::Member | Role::Streamer | Role::Viewer) => {
+                "For viewers, operators and administrators."
+            }
             Self::Role(Role::Operator) => "For operators and administrators.",
             Self::Role(Role::Administrator) => "For administrators.",
         }
@@ -147,7 +149,7 @@ fn describe(operation: &mut Operation, access: Access, tag: &str) {
 }
 
 /// The operations of a path.
-pub(super) fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+pub(crate) fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch]
         .into_iter()
         .filter_map(Option::as_mut)

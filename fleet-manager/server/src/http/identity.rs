@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq as _;
 use super::client::Client;
 use crate::audit::{Actor, ActorKind};
 use crate::error::Error;
-use crate::people::{Role, Scope, logins, tokens};
+use crate::people::{MEMBERS, Role, Scope, logins, tokens};
 use crate::state::App;
 
 /// The session cookie.
@@ -106,8 +106,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Identity {
     }
 }
 
-/// Finds out who makes the request.
+/// Finds out who makes the request. Members are known, and have no right here.
 pub(super) async fn identify(app: &App, parts: &Parts) -> Result<Identity, Error> {
+    let identity = known(app, parts).await?;
+    if identity.role == Role::Member {
+        return Err(Error::forbidden(MEMBERS));
+    }
+    Ok(identity)
+}
+
+async fn known(app: &App, parts: &Parts) -> Result<Identity, Error> {
     let client = *parts
         .extensions
         .get::<Client>()
@@ -118,7 +126,7 @@ pub(super) async fn identify(app: &App, parts: &Parts) -> Result<Identity, Error
         let token = value.to_str().ok().and_then(bearer).unwrap_or_default();
         return tokens::identify(app, token, client).await;
     }
-    let cookie = cookie(headers).ok_or_else(|| Error::Unauthenticated("log in first".to_owned()))?;
+    let cookie = cookie(headers, COOKIE).ok_or_else(|| Error::Unauthenticated("log in first".to_owned()))?;
     let (identity, csrf) = logins::identify(app, cookie, client).await?;
     if !parts.method.is_safe() {
         let sent = headers.get(CSRF_HEADER).map(|value| value.as_bytes()).unwrap_or_default();
@@ -136,14 +144,14 @@ pub fn bearer(value: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// The session cookie's value.
+/// A cookie's value.
 #[must_use]
-pub fn cookie(headers: &HeaderMap) -> Option<&str> {
+pub fn cookie<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
     headers
         .get_all(header::COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .find_map(|(name, value)| (name == COOKIE).then_some(value))
+        .find_map(|(name, value)| (name == wanted).then_some(value))
 }

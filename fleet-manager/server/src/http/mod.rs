@@ -11,7 +11,7 @@ pub mod extract;
 mod headers;
 pub mod identity;
 pub mod list;
-mod problems;
+pub(crate) mod problems;
 pub mod serve;
 mod time;
 pub mod tls;
@@ -29,7 +29,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::error::{Error, PROBLEM_JSON, Problem};
 use crate::state::App;
 use crate::{
-    alerts, audit, boxes, channels, commands, enrolment, ingests, overview, people, streams, telemetry,
+    alerts, audit, boxes, channels, commands, enrolment, ingests, overview, people, site, streams, telemetry,
     webhooks,
 };
 use client::{Client, Peer};
@@ -49,10 +49,18 @@ pub fn router(app: &App) -> Router {
         .layer(axum::Extension(description))
         .layer(map_response(as_problem))
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest));
-    Router::new()
-        .merge(api)
-        .route("/healthz", get(healthz))
-        .fallback(assets::serve)
+    let everything = Router::new().merge(api).merge(site::router());
+    around(app, everything.route("/healthz", get(healthz)).fallback(assets::serve))
+}
+
+/// The watch site's part alone, for its own listener. Requests have to carry their [`Peer`] as an extension.
+pub fn site_router(app: &App) -> Router {
+    around(app, site::router().route("/healthz", get(healthz)).fallback(nothing_here))
+}
+
+/// What all requests go through.
+fn around(app: &App, router: Router<App>) -> Router {
+    router
         .layer(DefaultBodyLimit::max(app.config.http.max_body))
         .layer(from_fn(headers::secure))
         .layer(from_fn_with_state(app.clone(), context))
@@ -103,7 +111,7 @@ async fn context(State(app): State<App>, mut request: Request, next: Next) -> Re
 }
 
 /// What the router answers by itself (405, mostly) in the form of all other problems.
-async fn as_problem(response: Response) -> Response {
+pub(crate) async fn as_problem(response: Response) -> Response {
     let status = response.status();
     let typed = response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == PROBLEM_JSON);
     if typed || !(status.is_client_error() || status.is_server_error()) {

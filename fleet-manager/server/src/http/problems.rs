@@ -10,6 +10,22 @@ use crate::error::PROBLEM_JSON;
 /// Adds the problems that follow from what the operation takes and who may call it. What the operation declares
 /// itself stays.
 pub(super) fn complete(operation: &mut Operation, access: Access, path: &str) {
+    let known = "Not logged in, or the token is not valid.";
+    let allowed = "Not allowed for this role or token, or the CSRF token is missing.";
+    add_all(operation, (access != Access::Public).then_some((known, allowed)), path);
+}
+
+/// The same for an operation of the watch site's API; `member`: for who is signed in.
+pub(crate) fn complete_site(operation: &mut Operation, member: bool, path: &str) {
+    let allowed = "Not allowed, the CSRF token is missing, or the request comes from a page of another site.";
+    add_all(operation, member.then_some(("Not signed in.", allowed)), path);
+    let too_many = "Too many requests from this address: `Retry-After` says when.";
+    for (status, words) in [("403", allowed), ("429", too_many)] {
+        operation.responses.responses.entry(status.to_owned()).or_insert_with(|| RefOr::T(problem(words)));
+    }
+}
+
+fn add_all(operation: &mut Operation, guarded: Option<(&str, &str)>, path: &str) {
     let has_body = operation.request_body.is_some();
     let has_query = operation.parameters.iter().flatten().any(
         |parameter| matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query),
@@ -20,9 +36,9 @@ pub(super) fn complete(operation: &mut Operation, access: Access, path: &str) {
     if has_body || has_query || path.contains('{') {
         add("400", "The request cannot be read.");
     }
-    if access != Access::Public {
-        add("401", "Not logged in, or the token is not valid.");
-        add("403", "Not allowed for this role or token, or the CSRF token is missing.");
+    if let Some((known, allowed)) = guarded {
+        add("401", known);
+        add("403", allowed);
     }
     if path.contains('{') {
         add("404", "There is no such thing.");

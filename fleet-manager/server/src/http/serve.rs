@@ -47,8 +47,14 @@ pub struct Limits {
 impl Limits {
     #[must_use]
     pub fn new(config: &config::Http) -> Self {
+        Self::of(config.max_connections, config)
+    }
+
+    /// Another listener, with places of its own.
+    #[must_use]
+    pub fn of(max_connections: usize, config: &config::Http) -> Self {
         Self {
-            slots: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
+            slots: Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS))),
             header_timeout: Duration::from_secs(config.header_timeout_s),
         }
     }

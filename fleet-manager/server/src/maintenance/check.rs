@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::db;
 use crate::db::migrate;
 use crate::http::tls;
+use crate::site;
 
 /// A certificate that ends within so long is worth a warning.
 const SOON: Duration = Duration::from_secs(21 * 86_400);
@@ -48,7 +49,11 @@ impl Finding {
 }
 
 /// Rows that no foreign key can tell to be wrong: what is wrong, and a query for where.
-const ORPHANS: [(&str, &str); 3] = [
+const ORPHANS: [(&str, &str); 4] = [
+    (
+        "a channel counts other followers than it has",
+        "SELECT id FROM channel WHERE followers <> (SELECT count(*) FROM follow WHERE channel_id = channel.id)",
+    ),
     (
         "a stream key has a version that its channel has not given out",
         "SELECT channel_id || ' ' || version FROM stream_key JOIN channel ON channel.id = channel_id
@@ -86,6 +91,10 @@ pub fn check(config: &Config, clock: &Clock) -> Vec<Finding> {
     match channels::SigningKey::load(config) {
         Ok(_) => findings.push(Finding::ok("signing key")),
         Err(error) => findings.push(Finding::error(format!("signing key: {error}"))),
+    }
+    match site::chat_key::load(config) {
+        Ok(_) => findings.push(Finding::ok("key of chat tokens")),
+        Err(error) => findings.push(Finding::error(format!("key of chat tokens: {error}"))),
     }
     let now_ms = clock.unix_ms();
     match Authority::load(&config.ca_dir()) {

@@ -15,10 +15,13 @@ use crate::http::client::Client;
 use crate::http::extract::{At, Json, Query};
 use crate::http::identity::{COOKIE, Identity, Via};
 use crate::http::list::{Page, Paging, Select};
+use crate::site::sessions;
 use crate::state::App;
 
 /// Longest name of a browser that is kept, in characters.
 const MAX_USER_AGENT: usize = 200;
+/// What somebody hears who signed up on the watch site and comes here.
+pub(crate) const MEMBERS: &str = "this is an account of the watch site; it has no access to the fleet";
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -44,7 +47,7 @@ pub(super) struct Me {
 #[utoipa::path(post, path = "/login", request_body = Login, responses(
     (status = 200, description = "Logged in.", body = Me, headers(("set-cookie" = String, description = "The session."))),
     (status = 401, description = "Wrong name or password."),
-    (status = 403, description = "The account is disabled."),
+    (status = 403, description = "The account is disabled, or one of the watch site."),
     (status = 429, description = "Too many failures: wait.", headers(("retry-after" = u64, description = "In seconds."))),
 ))]
 pub(super) async fn login(
@@ -68,6 +71,9 @@ pub(super) async fn login(
     app.people.slowdown.succeeded(&body.name, client.address);
     if secret.disabled {
         return Err(Error::forbidden("this account is disabled; ask an administrator"));
+    }
+    if secret.role == Role::Member {
+        return Err(Error::forbidden(MEMBERS));
     }
 
     let now_ms = app.now_ms();
@@ -107,7 +113,7 @@ fn begin(app: &App, name: &str, client: Client) -> Result<(), Error> {
     })
 }
 
-pub(super) fn target(name: &str) -> String {
+pub(crate) fn target(name: &str) -> String {
     format!("person/{name}")
 }
 
@@ -189,6 +195,7 @@ pub(super) async fn change_password(
                 Via::Token { .. } => None,
             };
             logins::end_others(tx, &who.person_id, this)?;
+            sessions::end_others(tx, &who.person_id, None)?;
             audit::record(tx, now_ms, &who.actor(), "password.change", &target(&who.name), NONE, NONE)
         })
         .await?;

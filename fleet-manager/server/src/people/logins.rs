@@ -136,7 +136,7 @@ pub(super) fn insert(
 }
 
 /// Ends the logins of a person, but for one.
-pub(super) fn end_others(tx: &Tx<'_>, person_id: &str, but: Option<[u8; 32]>) -> Result<(), Error> {
+pub(crate) fn end_others(tx: &Tx<'_>, person_id: &str, but: Option<[u8; 32]>) -> Result<(), Error> {
     tx.prepare_cached("DELETE FROM login WHERE person_id = ?1 AND digest IS NOT ?2")?
         .execute(params![person_id, but.map(|digest| digest.to_vec())])?;
     Ok(())
@@ -187,6 +187,9 @@ impl Identity {
             Ok(role.filter(|_| alive))
         });
         let role = Role::from_name(&found.await.ok()??).ok()?;
+        if role == Role::Member {
+            return None;
+        }
         Some(Self { role, ..self.clone() })
     }
 }

@@ -2,11 +2,12 @@
 
 mod login_routes;
 pub mod logins;
+pub mod names;
 pub mod password;
 mod person_routes;
 mod routes;
-mod rows;
-mod slowdown;
+pub(crate) mod rows;
+pub(crate) mod slowdown;
 mod token_routes;
 pub mod tokens;
 
@@ -19,6 +20,7 @@ use tokio::sync::Semaphore;
 use crate::error::Error;
 use crate::state::App;
 use crate::tasks::Tasks;
+pub(crate) use login_routes::{MEMBERS, target};
 pub use login_routes::{check_credentials, first_administrator};
 pub use routes::routes;
 pub use rows::PersonView;
@@ -27,13 +29,14 @@ pub use token_routes::TokenView;
 /// How often expired logins and tokens are deleted.
 const PRUNE: Duration = Duration::from_secs(3_600);
 
-/// What somebody may do. Each role may do what those before it may; a streamer is a viewer of nothing but their own
-/// channels.
+/// What somebody may do. Each role may do what those before it may; a member has an account of the watch site and no
+/// right in this API; a streamer is a viewer of nothing but their own channels.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
+    Member,
     Streamer,
     Viewer,
     Operator,
@@ -44,6 +47,7 @@ impl Role {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Member => "member",
             Self::Streamer => "streamer",
             Self::Viewer => "viewer",
             Self::Operator => "operator",
@@ -54,7 +58,7 @@ impl Role {
     /// # Errors
     /// When the database holds something else, which its own checks forbid.
     pub fn from_name(name: &str) -> Result<Self, Error> {
-        [Self::Streamer, Self::Viewer, Self::Operator, Self::Administrator]
+        [Self::Member, Self::Streamer, Self::Viewer, Self::Operator, Self::Administrator]
             .into_iter()
             .find(|role| role.name() == name)
             .ok_or_else(|| Error::Internal(format!("no role {name:?}")))
@@ -95,7 +99,7 @@ impl Scope {
     #[must_use]
     pub fn reaches(self, role: Role) -> bool {
         match role {
-            Role::Streamer | Role::Viewer => true,
+            Role::Member | Role::Streamer | Role::Viewer => true,
             Role::Operator => self >= Self::Operate,
             Role::Administrator => self >= Self::Administer,
         }

@@ -8,13 +8,14 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::login_routes::target;
 use super::rows::PersonView;
-use super::{Role, logins, rows};
+use super::{Role, logins, names, rows};
 use crate::audit::{self, NONE};
 use crate::error::Error;
 use crate::http::extract::{At, Json, Query};
 use crate::http::identity::Identity;
 use crate::http::list::{Page, Paging, Select};
 use crate::ids;
+use crate::site::sessions;
 use crate::state::App;
 
 /// Channels that can be given to somebody in one request.
@@ -23,6 +24,7 @@ const MAX_CHANNELS: usize = 1_000;
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Filter {
+    /// Members, who signed up on the watch site, are listed only when they are asked for.
     role: Option<Role>,
 }
 
@@ -38,6 +40,7 @@ pub(super) async fn list_people(
         .read(move |connection| {
             Select::new(rows::COLUMNS, "person")
                 .only("role = ?", filter.role.map(|role| role.name().to_owned()))
+                .only_when(filter.role.is_none(), "role <> 'member'")
                 .search(&paging, &["name"])?
                 .page(
                     connection,
@@ -173,9 +176,9 @@ pub(super) async fn change_person(
             let disabled = body.disabled.unwrap_or(before.disabled);
             let name = body.name.as_ref().unwrap_or(&before.name);
             tx.execute(
-                "UPDATE person SET name = ?2, role = ?3,
+                "UPDATE person SET name = ?2, role = ?3, skeleton = ?6,
                  disabled_ms = CASE WHEN ?4 THEN coalesce(disabled_ms, ?5) END WHERE id = ?1",
-                params![id, name, role.name(), disabled, now_ms],
+                params![id, name, role.name(), disabled, now_ms, names::skeleton(name)],
             )
             .map_err(|error| rows::taken(error, name))?;
             rows::keep_an_administrator(tx)?;
@@ -187,6 +190,7 @@ pub(super) async fn change_person(
             }
             if password.is_some() || disabled {
                 logins::end_others(tx, &id, None)?;
+                sessions::end_others(tx, &id, None)?;
             }
             if let Some(channels) = &body.channels {
                 rows::set_channels(tx, &id, channels)?;

@@ -4,12 +4,12 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Role;
+use super::{Role, names};
 use crate::db::Tx;
 use crate::error::Error;
 
 /// Longest name, in characters.
-pub(super) const MAX_NAME: usize = 64;
+pub(crate) const MAX_NAME: usize = 64;
 
 /// Somebody who can log in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -21,6 +21,7 @@ pub struct PersonView {
     /// Neither they nor their tokens are let in.
     pub disabled: bool,
     pub created_ms: i64,
+    /// Into the dashboard.
     pub last_login_ms: Option<i64>,
     /// Ids of the channels that they own.
     pub channels: Vec<String>,
@@ -51,7 +52,7 @@ pub(super) fn with_channels(connection: &Connection, mut person: PersonView) -> 
     Ok(person)
 }
 
-pub(super) fn get(connection: &Connection, id: &str) -> Result<PersonView, Error> {
+pub(crate) fn get(connection: &Connection, id: &str) -> Result<PersonView, Error> {
     let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM person WHERE id = ?1"))?;
     let mut rows = statement.query([id])?;
     let person = match rows.next()? {
@@ -62,34 +63,40 @@ pub(super) fn get(connection: &Connection, id: &str) -> Result<PersonView, Error
 }
 
 /// What a log-in is checked against.
-pub(super) struct Secret {
-    pub(super) id: String,
-    pub(super) password: String,
-    pub(super) disabled: bool,
+pub(crate) struct Secret {
+    pub(crate) id: String,
+    pub(crate) role: Role,
+    pub(crate) password: String,
+    pub(crate) disabled: bool,
 }
 
-pub(super) fn secret_of(connection: &Connection, name: &str) -> Result<Option<Secret>, Error> {
+pub(crate) fn secret_of(connection: &Connection, name: &str) -> Result<Option<Secret>, Error> {
     let mut statement = connection
-        .prepare_cached("SELECT id, password, disabled_ms IS NOT NULL FROM person WHERE name = ?1")?;
-    let secret = statement
-        .query_row([name], |row| Ok(Secret { id: row.get(0)?, password: row.get(1)?, disabled: row.get(2)? }))
+        .prepare_cached("SELECT id, password, disabled_ms IS NOT NULL, role FROM person WHERE name = ?1")?;
+    let found: Option<(String, String, bool, String)> = statement
+        .query_row([name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
         .optional()?;
-    Ok(secret)
+    found
+        .map(|(id, password, disabled, role)| {
+            Ok(Secret { id, password, disabled, role: Role::from_name(&role)? })
+        })
+        .transpose()
 }
 
-pub(super) struct New {
-    pub(super) id: String,
-    pub(super) name: String,
-    pub(super) role: Role,
+pub(crate) struct New {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) role: Role,
     /// PHC string.
-    pub(super) password: String,
+    pub(crate) password: String,
 }
 
-pub(super) fn insert(tx: &Tx<'_>, new: &New, now_ms: i64) -> Result<(), Error> {
+pub(crate) fn insert(tx: &Tx<'_>, new: &New, now_ms: i64) -> Result<(), Error> {
     tx.prepare_cached(
-        "INSERT INTO person (id, name, role, password, created_ms, password_changed_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
+        "INSERT INTO person (id, name, role, password, created_ms, password_changed_ms, skeleton)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
     )?
-    .execute(params![new.id, new.name, new.role.name(), new.password, now_ms])
+    .execute(params![new.id, new.name, new.role.name(), new.password, now_ms, names::skeleton(&new.name)])
     .map_err(|error| taken(error, &new.name))?;
     Ok(())
 }
@@ -103,6 +110,16 @@ pub(super) fn taken(error: rusqlite::Error, name: &str) -> Error {
     }
 }
 
+/// A member who owns a channel is a streamer.
+pub(crate) fn owns_now(tx: &Tx<'_>, id: &str) -> Result<(), Error> {
+    tx.prepare_cached("UPDATE person SET role = ?2 WHERE id = ?1 AND role = ?3")?.execute(params![
+        id,
+        Role::Streamer.name(),
+        Role::Member.name()
+    ])?;
+    Ok(())
+}
+
 /// Gives the person these channels and no others.
 pub(super) fn set_channels(tx: &Tx<'_>, id: &str, channels: &[String]) -> Result<(), Error> {
     tx.execute("UPDATE channel SET owner_id = NULL WHERE owner_id = ?1", [id])?;
@@ -112,7 +129,7 @@ pub(super) fn set_channels(tx: &Tx<'_>, id: &str, channels: &[String]) -> Result
             return Err(Error::invalid("channels", format!("there is no channel {channel:?}")));
         }
     }
-    Ok(())
+    if channels.is_empty() { Ok(()) } else { owns_now(tx, id) }
 }
 
 /// Refuses what leaves nobody who could put it right.
@@ -139,7 +156,7 @@ pub(super) fn check_name(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-pub(super) fn check_password(field: &str, password: &str, name: &str, min: usize) -> Result<(), Error> {
+pub(crate) fn check_password(field: &str, password: &str, name: &str, min: usize) -> Result<(), Error> {
     if password.chars().count() < min {
         return Err(Error::invalid(field, format!("must be at least {min} characters")));
     }

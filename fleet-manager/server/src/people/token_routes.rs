@@ -177,7 +177,8 @@ pub(super) async fn create_token(
 /// The widest scope that somebody can give away.
 fn largest(who: &Identity) -> Scope {
     let of_role = match who.role {
-        Role::Viewer => Scope::Read,
+        // A member never gets here.
+        Role::Member | Role::Viewer => Scope::Read,
         // A streamer steers their own channels.
         Role::Streamer | Role::Operator => Scope::Operate,
         Role::Administrator => Scope::Administer,

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::view::SessionView;
 use crate::boxes::store::fleet_settings;
-use crate::channels;
+use crate::channels::{self, Channel};
 use crate::error::Error;
 use crate::http::client::Client;
 use crate::http::extract::{At, Json, Query};
@@ -30,7 +30,7 @@ const SERVERS: usize = 10;
 
 /// How to set an encoder up for a channel.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub(super) struct GoLive {
+pub(crate) struct GoLive {
     pub channel: ChannelId,
     pub display_name: String,
     /// Why nobody can publish to it, if nobody can.
@@ -44,7 +44,7 @@ pub(super) struct GoLive {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub(super) struct EncoderSettings {
+pub(crate) struct EncoderSettings {
     pub video_bitrate_bps: u64,
     pub audio_bitrate_bps: u64,
     pub key_frame_interval_s: f64,
@@ -55,7 +55,7 @@ pub(super) struct EncoderSettings {
 
 /// One setting of OBS Studio.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub(super) struct Setting {
+pub(crate) struct Setting {
     /// Where it is.
     pub name: &'static str,
     pub value: String,
@@ -138,24 +138,31 @@ pub(super) async fn go_live(
     At(id): At<ChannelId>,
     Query(place): Query<Where>,
 ) -> Result<Json<GoLive>, Error> {
-    let seen = id.clone();
-    let (channel, settings) = app
-        .db
-        .read(move |connection| Ok((channels::see(connection, &who, &seen)?, fleet_settings(connection)?.0)))
-        .await?;
-    let place = ingests::place(&app, &place, client)?;
-    Ok(Json(GoLive {
-        ingests: ingests::nearest(&app, place, SERVERS),
-        settings: EncoderSettings::of(&settings),
-        session: super::live_on(&app, &id),
-        watch_url: channel.suspended_ms.is_none().then(|| channels::watch_url(&app, &id)),
-        suspended_reason: channel
-            .suspended_ms
-            .is_some()
-            .then(|| channel.suspended_reason.unwrap_or_default()),
-        display_name: channel.display_name,
-        channel: id,
-    }))
+    let channel = app.db.read(move |connection| channels::see(connection, &who, &id)).await?;
+    Ok(Json(GoLive::of(&app, channel, client, &place).await?))
+}
+
+impl GoLive {
+    /// For whoever may see the channel.
+    pub(crate) async fn of(
+        app: &App,
+        channel: Channel,
+        client: Client,
+        place: &Where,
+    ) -> Result<Self, Error> {
+        let settings = app.db.read(|connection| Ok(fleet_settings(connection)?.0)).await?;
+        let place = ingests::place(app, place, client)?;
+        let suspended = channel.suspended_ms.is_some();
+        Ok(Self {
+            ingests: ingests::nearest(app, place, SERVERS),
+            settings: EncoderSettings::of(&settings),
+            session: super::live_on(app, &channel.id),
+            watch_url: (!suspended).then(|| channels::watch_url(app, &channel.id)),
+            suspended_reason: suspended.then(|| channel.suspended_reason.unwrap_or_default()),
+            display_name: channel.display_name,
+            channel: channel.id,
+        })
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 mod api;
 mod follow;
-mod go_live;
+pub(crate) mod go_live;
 #[cfg(test)]
 pub(crate) mod testing;
 mod view;
@@ -11,6 +11,7 @@ pub mod words;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nodi_protocol::ChannelId;
+use nodi_protocol::fleet::session::Session;
 use serde::Deserialize;
 
 use crate::error::Error;
@@ -62,6 +63,19 @@ pub fn start(app: &App, tasks: &mut Tasks) {
 pub fn live_on(app: &App, channel: &ChannelId) -> Option<SessionView> {
     let live = app.streams.live(app);
     live.get(channel).map(|(record, session)| SessionView::of(app, record, session))
+}
+
+/// Channels that are live, and since when by their box's clock.
+pub(crate) fn live_since(app: &App) -> Vec<(ChannelId, i64)> {
+    let live = app.streams.live(app);
+    let since = |session: &Session| i64::try_from(session.session.unix_ms()).unwrap_or(i64::MAX);
+    live.iter().map(|(channel, (_, session))| (channel.clone(), since(session))).collect()
+}
+
+/// Since when a channel is live.
+pub(crate) fn live_since_on(app: &App, channel: &ChannelId) -> Option<i64> {
+    let live = app.streams.live(app);
+    live.get(channel).map(|(_, session)| i64::try_from(session.session.unix_ms()).unwrap_or(i64::MAX))
 }
 
 /// Everything that is live, the newest first.
