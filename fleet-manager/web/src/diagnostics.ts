@@ -16,6 +16,11 @@ export interface Diagnostics {
   readonly playbackRate: number;
   /** Seconds of media ahead. */
   readonly buffered: number;
+  /** Whether the player holds its distance to the live edge, or stays where the viewer went back to. */
+  readonly following: boolean;
+  /** Seconds behind live of who does not follow it, and the most that one can go back. */
+  readonly behind: number | null;
+  readonly rewindable: number | null;
   /** The rung on the screen, and the one that was chosen (`auto` if none). */
   readonly level: string | null;
   readonly chosen: string;
@@ -43,7 +48,8 @@ declare global {
   }
 }
 
-export function exposeDiagnostics(player: Player): void {
+/** Returns what takes them away again. */
+export function exposeDiagnostics(player: Player): () => void {
   const read = (): Diagnostics => ({
     channel: player.channel,
     state: player.phase,
@@ -53,6 +59,9 @@ export function exposeDiagnostics(player: Player): void {
     targetLatency: player.targetLatency,
     playbackRate: player.video.playbackRate,
     buffered: player.buffered,
+    following: player.isFollowingLive,
+    behind: player.timeline?.behind ?? null,
+    rewindable: player.timeline?.length ?? null,
     level: player.playing?.name ?? null,
     chosen: player.choice,
     levels: player.rungs.map((rung) => rung.name),
@@ -66,5 +75,9 @@ export function exposeDiagnostics(player: Player): void {
     firstFrameMs: player.firstFrameMs,
     notes: player.notes,
   });
-  Object.defineProperty(window, '__nodi', { get: read });
+  Object.defineProperty(window, '__nodi', { get: read, configurable: true });
+  return () => {
+    // Another player may have come meanwhile.
+    if (window.__nodi.channel === player.channel) Reflect.deleteProperty(window, '__nodi');
+  };
 }

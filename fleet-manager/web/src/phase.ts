@@ -20,6 +20,8 @@ export interface Facts {
   readonly media: Media;
   /** How long the media has been stalled or loading, in milliseconds. */
   readonly waitingMs: number;
+  /** How long it has been on its way to another place, in milliseconds; `null`: it is not. */
+  readonly seekingMs: number | null;
   /** The last answer, or `null` before the first. */
   readonly status: StatusAnswer | null;
   /** This page has shown the channel at least once. */
@@ -36,11 +38,14 @@ export interface Words {
 
 /** A gap shorter than this is a hiccup: a spinner says enough. */
 export const HICCUP_MS = 2_000;
+/** A place that was not loaded takes a while; longer than this, and the connection is to blame. */
+export const SEEK_MS = 5_000;
 
-export function phaseOf({ media, waitingMs, status, hasPlayed }: Facts): Phase {
+export function phaseOf({ media, waitingMs, seekingMs, status, hasPlayed }: Facts): Phase {
   if (media === 'playing') return 'live';
   if (media === 'paused') return 'paused';
   if (media === 'stalled' && waitingMs < HICCUP_MS) return 'buffering';
+  if (media === 'stalled' && seekingMs !== null && seekingMs < SEEK_MS) return 'buffering';
   if (status === null) return hasPlayed ? 'reconnecting' : 'connecting';
   if (status === 'unreachable') return waitingMs < HICCUP_MS && !hasPlayed ? 'connecting' : 'reconnecting';
   switch (status.state) {

@@ -3,11 +3,14 @@
 
 import { addressOf, type ChannelAddress } from './address';
 import { ChannelWatch } from './channel-watch';
+import { bufferedAround } from './playback/buffered';
+import { behindAt, type Timeline } from './playback/dvr';
 import type { Engine, EngineEvents } from './playback/engine';
 import { HlsEngine, hlsIsSupported } from './playback/hls-engine';
 import { NativeEngine, nativeIsSupported } from './playback/native-engine';
-import { playlistNames } from './playback/ladder';
+import { fetchNames } from './playback/ladder';
 import { PaceController } from './playback/pace';
+import { Rewind } from './playback/rewind';
 import { HICCUP_MS, phaseOf, type Media, type Phase } from './phase';
 import type { Choice, Rung } from './quality';
 import type { StatusAnswer } from './status';
@@ -24,13 +27,9 @@ const LIVE_FOR_MS = 3_000;
 const INTERRUPTED_FOR_MS = 120_000;
 /** After a seek or an opening of ours, `waiting` events are no stalls. */
 const SETTLE_MS = 1_500;
-/** A pause longer than this ends with a jump to live. */
-const SHORT_PAUSE_MS = 1_000;
 /** Starting later than this behind the target is worth a jump, if this share of the target is buffered then. */
 const WORTH_SKIPPING_S = 0.25;
 const BUFFERED_AFTER_SKIP = 0.5;
-/** What counts as being back at the live edge after seeking forwards. */
-const NEAR_LIVE_S = 1;
 /** Diagnostics keep this many events. */
 const LOG_LENGTH = 50;
 
@@ -46,6 +45,7 @@ export class Player {
   readonly #changed: () => void;
   readonly #preferNative: boolean;
   readonly #pace = new PaceController();
+  readonly #rewind: Rewind;
   readonly #watch: ChannelWatch;
   #engine: Engine | null = null;
   #choice: Choice;
@@ -57,11 +57,14 @@ export class Player {
   #pausedAtMs: number | null = null;
   #hasPlayed = false;
   #framesShown = false;
-  #followLive = true;
+  /** Where the viewer was when the source was opened anew. */
+  #returnToBehind: number | null = null;
+  #seekingSinceMs: number | null = null;
   #stalls = 0;
   #reopened = 0;
   #firstFrameMs: number | null = null;
   readonly #openedPageMs = performance.now();
+  readonly #gone = new AbortController();
   readonly #notes: Note[] = [];
 
   constructor(
@@ -73,22 +76,30 @@ export class Player {
   ) {
     this.video = video;
     this.channel = channel;
+    this.#rewind = new Rewind(video);
     this.#address = addressOf(channel);
     this.#watch = new ChannelWatch(this.#address.status, (answer) => this.#onStatus(answer));
     this.#choice = choice;
     this.#preferNative = preferNative;
     this.#changed = changed;
-    video.addEventListener('waiting', () => this.#onWaiting());
-    video.addEventListener('playing', () => this.#tick());
-    video.addEventListener('pause', () => this.#onPause());
-    video.addEventListener('play', () => this.#onPlay());
-    video.addEventListener('volumechange', () => changed());
-    video.addEventListener('resize', () => changed());
-    window.addEventListener('online', () => this.#askNow());
-    document.addEventListener('visibilitychange', () => {
+    const { signal } = this.#gone;
+    const on = (type: keyof HTMLMediaElementEventMap, handler: () => void): void =>
+      video.addEventListener(type, handler, { signal });
+    on('waiting', () => this.#onWaiting());
+    on('playing', () => this.#tick());
+    on('seeking', () => (this.#seekingSinceMs ??= performance.now()));
+    on('seeked', () => (this.#seekingSinceMs = null));
+    on('pause', () => this.#onPause());
+    on('play', () => this.#onPlay());
+    on('volumechange', () => changed());
+    on('resize', () => changed());
+    window.addEventListener('online', () => this.#askNow(), { signal });
+    const seen = (): void => {
       if (!document.hidden) this.#askNow();
-    });
-    setInterval(() => this.#tick(), TICK_MS);
+    };
+    document.addEventListener('visibilitychange', seen, { signal });
+    const timer = setInterval(() => this.#tick(), TICK_MS);
+    signal.addEventListener('abort', () => clearInterval(timer));
     this.#askNow();
   }
 
@@ -99,6 +110,7 @@ export class Player {
     return phaseOf({
       media: this.#media(now),
       waitingMs: now - this.#waitingSinceMs,
+      seekingMs: this.#seekingSinceMs === null ? null : now - this.#seekingSinceMs,
       status: this.#watch.status,
       hasPlayed: this.#hasPlayed,
     });
@@ -141,12 +153,7 @@ export class Player {
 
   get buffered(): number {
     const { buffered, currentTime } = this.video;
-    for (let i = 0; i < buffered.length; i++) {
-      if (buffered.start(i) <= currentTime + 0.1 && currentTime <= buffered.end(i)) {
-        return buffered.end(i) - currentTime;
-      }
-    }
-    return 0;
+    return bufferedAround(buffered, currentTime).to - currentTime;
   }
 
   get dropped(): number {
@@ -166,8 +173,14 @@ export class Player {
     return this.#firstFrameMs;
   }
 
+  /** Holds its distance to the live edge; otherwise the viewer went back, or paused, and stays where they are. */
   get isFollowingLive(): boolean {
-    return this.#followLive;
+    return this.#rewind.isFollowing;
+  }
+
+  /** How far back the channel can be watched, and where in it the viewer is; `null`: nothing is on the screen. */
+  get timeline(): Timeline | null {
+    return this.#rewind.timeline;
   }
 
   get notes(): readonly Note[] {
@@ -188,29 +201,25 @@ export class Player {
   }
 
   goLive(): void {
-    this.#followLive = true;
+    this.#rewind.follow();
     this.#settle();
-    this.#engine?.seekToLive();
+    this.video.playbackRate = 1;
+    this.#engine?.seekToLive(this.#pace.room);
     if (this.video.paused) this.#play();
+    this.#placeInWindow();
     this.#changed();
   }
 
-  /** Moves within what the stream keeps; forwards ends at the live edge. */
+  /** Moves within the channel's window; forwards ends at live. */
   seekBy(seconds: number): void {
-    const { seekable } = this.video;
-    const latency = this.#engine?.latency() ?? null;
-    const target = this.targetLatency;
-    if (!this.#framesShown || seekable.length === 0) return;
-    if (seconds > 0 && latency !== null && target !== null && latency - seconds < target + NEAR_LIVE_S) {
-      this.goLive();
-      return;
-    }
-    const start = Math.max(seekable.start(0), this.#bufferedStart());
-    this.#followLive = false;
-    this.#settle();
-    this.video.playbackRate = 1;
-    this.video.currentTime = Math.max(start, this.video.currentTime + seconds);
-    this.#changed();
+    this.#placeInWindow();
+    if (this.timeline !== null) this.#seekToBehind(this.timeline.behind - seconds);
+  }
+
+  /** To a place on the bar: 0 is its left end, 1 live. */
+  seekToShare(share: number): void {
+    this.#placeInWindow();
+    if (this.timeline !== null) this.#seekToBehind(behindAt(this.timeline, share));
   }
 
   toggleMute(): void {
@@ -224,6 +233,13 @@ export class Player {
     this.video.muted = this.video.volume === 0;
   }
 
+  /** Ends playback for good: the page is left. */
+  destroy(): void {
+    this.#gone.abort();
+    this.#watch.stop();
+    this.#close();
+  }
+
   // Playback
 
   #open(): void {
@@ -233,6 +249,7 @@ export class Player {
       rungsChanged: () => this.#changed(),
       failed: (reason) => this.#onFailed(reason),
       discontinuity: () => void this.#onDiscontinuity(),
+      windowMoved: () => this.#stayInWindow(),
       recovered: (reason) => this.#note(reason),
     };
     if (!this.#hasPlayed) video.poster = `${this.#address.thumbnail}?${Date.now()}`;
@@ -246,7 +263,7 @@ export class Player {
       ? new NativeEngine(video, url, events)
       : new HlsEngine(video, url, this.#choice, events);
     this.#waitingSinceMs = performance.now();
-    this.#followLive = true;
+    this.#rewind.follow();
     this.#settle();
     if (this.#pausedAtMs === null) this.#play();
   }
@@ -255,6 +272,8 @@ export class Player {
     this.#engine?.destroy();
     this.#engine = null;
     this.#framesShown = false;
+    this.#rewind.place(null, null);
+    this.#seekingSinceMs = null;
     this.#lastTime = -1;
     this.#lastMoveMs = Number.NEGATIVE_INFINITY;
     this.video.playbackRate = 1;
@@ -266,6 +285,9 @@ export class Player {
         // Sound needs a gesture: start without it, the page offers to turn it on.
         this.video.muted = true;
         this.#play();
+      } else if (error instanceof DOMException && error.name === 'NotAllowedError') {
+        // Not even so: it is the viewer's to start.
+        this.#onPause();
       }
     });
   }
@@ -296,18 +318,26 @@ export class Player {
     if (media === 'playing' || media === 'paused') {
       this.#waitingSinceMs = now;
     }
+    this.#rewind.chooseMode(media === 'paused', media === 'playing');
+    this.#placeInWindow();
     if (media === 'playing') this.#keepPace(now);
     this.#supervise(media, now);
     this.#changed();
   }
 
   #onMoving(now: number): void {
-    if (!this.#framesShown) this.#skipToTarget();
+    const first = !this.#framesShown;
     this.#lastMoveMs = now;
     this.#lastPlayingMs = now;
     this.#hasPlayed = true;
     this.#framesShown = true;
     this.#firstFrameMs ??= now - this.#openedPageMs;
+    if (!first) return;
+    const behind = this.#returnToBehind;
+    this.#returnToBehind = null;
+    this.#placeInWindow();
+    if (behind === null) this.#skipToTarget();
+    else this.#seekToBehind(behind);
   }
 
   /** What loading took is behind the viewer already: with the first frame there is nothing to lose by a jump. */
@@ -322,10 +352,42 @@ export class Player {
     }
   }
 
+  // Behind live
+
+  #placeInWindow(): void {
+    const window = this.#framesShown ? (this.#engine?.window() ?? null) : null;
+    this.#rewind.place(window, this.targetLatency);
+  }
+
+  #seekToBehind(seconds: number): void {
+    if (this.timeline === null) return;
+    const position = this.#rewind.leave(seconds);
+    if (position !== null) this.#seek(position);
+    // Who is at live already is not thrown about by an arrow key.
+    else if (!this.isFollowingLive || this.video.paused) this.goLive();
+  }
+
+  /** What leaves the window's back end cannot be loaded any more: on with the oldest that can. */
+  #stayInWindow(): void {
+    const window = this.#engine?.window() ?? null;
+    const position = window === null ? null : this.#rewind.escape(window);
+    if (position === null) return;
+    this.#note(`${this.video.currentTime.toFixed(2)} left the window: on at ${position.toFixed(2)}`);
+    this.#seek(position);
+  }
+
+  #seek(position: number): void {
+    this.#settle();
+    this.video.playbackRate = 1;
+    this.video.currentTime = position;
+    this.#placeInWindow();
+    this.#changed();
+  }
+
   #keepPace(now: number): void {
     const latency = this.#engine?.latency() ?? null;
     const holdBack = this.#engine?.holdBack() ?? null;
-    if (latency === null || holdBack === null || !this.#followLive || now < this.#settledAtMs) return;
+    if (latency === null || holdBack === null || !this.isFollowingLive || now < this.#settledAtMs) return;
     const pace = this.#pace.next({ latency, holdBack, buffered: this.buffered }, now);
     if (pace.jump) {
       this.#note(`${latency.toFixed(1)} s behind: to live`);
@@ -362,7 +424,9 @@ export class Player {
     this.#reopened += 1;
     this.#watch.restartLiveTime();
     this.#note(`opened anew: ${reason}`);
+    const behind = this.isFollowingLive ? null : (this.timeline?.behind ?? null);
     this.#open();
+    this.#returnToBehind = behind;
   }
 
   #onFailed(reason: string): void {
@@ -378,6 +442,7 @@ export class Player {
   }
 
   #onStatus(answer: StatusAnswer): void {
+    if (this.#gone.signal.aborted) return;
     const playable = answer !== 'unreachable' && (answer.state === 'live' || answer.state === 'reconnecting');
     if (playable && this.#engine === null) this.#open();
     this.#changed();
@@ -388,27 +453,19 @@ export class Player {
     this.#note('discontinuity');
     const engine = this.#engine;
     if (engine === null || engine.rungs.length === 0) return;
-    try {
-      const response = await fetch(this.#address.multivariant, {
-        signal: AbortSignal.timeout(5_000),
-        cache: 'no-cache',
-      });
-      if (!response.ok || this.#engine !== engine) return;
-      const names = playlistNames(await response.text());
-      const known = engine.rungs.map((rung) => rung.name);
-      if (names.length > 0 && names.some((name) => !known.includes(name))) {
-        this.#reopen('the ladder has new rungs');
-      }
-    } catch {
-      // The next discontinuity asks again.
-    }
+    // No answer: the next discontinuity asks again.
+    const names = await fetchNames(this.#address.multivariant);
+    if (this.#engine !== engine) return;
+    const known = engine.rungs.map((rung) => rung.name);
+    if (names.some((name) => !known.includes(name))) this.#reopen('the ladder has new rungs');
   }
 
   #onWaiting(): void {
     const now = performance.now();
     if (!this.#framesShown || this.video.seeking || this.video.paused || now < this.#settledAtMs) return;
     this.#stalls += 1;
-    this.#pace.stalled(now);
+    // Behind live there is no distance to hold.
+    if (this.isFollowingLive) this.#pace.stalled(now);
     this.#note(`stall at ${this.video.currentTime.toFixed(2)}`);
     this.#changed();
   }
@@ -420,20 +477,16 @@ export class Player {
   }
 
   #onPlay(): void {
-    const pausedMs = this.#pausedAtMs === null ? 0 : performance.now() - this.#pausedAtMs;
     this.#pausedAtMs = null;
     this.#settle();
-    if (pausedMs > SHORT_PAUSE_MS && this.#followLive) this.#engine?.seekToLive();
+    // Before the first frame there is no place to keep: what was loaded while the browser waited for a gesture is old.
+    if (!this.#framesShown) this.#engine?.seekToLive(this.#pace.room);
+    this.#stayInWindow();
     this.#changed();
   }
 
   #settle(): void {
     this.#settledAtMs = performance.now() + SETTLE_MS;
-  }
-
-  #bufferedStart(): number {
-    const { buffered } = this.video;
-    return buffered.length > 0 ? buffered.start(0) : 0;
   }
 
   #note(text: string): void {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { badgeFor, HICCUP_MS, phaseOf, wordsFor, type Facts } from '../src/phase';
+import { badgeFor, HICCUP_MS, phaseOf, SEEK_MS, wordsFor, type Facts } from '../src/phase';
 import type { ChannelState, StatusAnswer } from '../src/status';
 
 function status(state: ChannelState): StatusAnswer {
@@ -8,7 +8,7 @@ function status(state: ChannelState): StatusAnswer {
 }
 
 function facts(changes: Partial<Facts>): Facts {
-  return { media: 'none', waitingMs: 0, status: null, hasPlayed: false, ...changes };
+  return { media: 'none', waitingMs: 0, seekingMs: null, status: null, hasPlayed: false, ...changes };
 }
 
 describe('phaseOf', () => {
@@ -31,6 +31,16 @@ describe('phaseOf', () => {
     const stalled = { media: 'stalled', hasPlayed: true, status: status('live') } as const;
     expect(phaseOf(facts({ ...stalled, waitingMs: HICCUP_MS - 1 }))).toBe('buffering');
     expect(phaseOf(facts({ ...stalled, waitingMs: HICCUP_MS }))).toBe('reconnecting');
+  });
+
+  it('calls going to another place buffering, for as long as that may take', () => {
+    const seeking = { media: 'stalled', hasPlayed: true, status: null, waitingMs: HICCUP_MS } as const;
+    expect(phaseOf(facts({ ...seeking, seekingMs: HICCUP_MS }))).toBe('buffering');
+    expect(phaseOf(facts({ ...seeking, seekingMs: SEEK_MS }))).toBe('reconnecting');
+    // The first frame of all is not a place that somebody went to.
+    expect(phaseOf(facts({ ...seeking, media: 'loading', hasPlayed: false, seekingMs: 1 }))).toBe(
+      'connecting',
+    );
   });
 
   it('never calls an interrupted stream "starting"', () => {

@@ -7,6 +7,7 @@ import { playlistNames } from '../src/playback/ladder';
 import { parsePreferences } from '../src/preferences';
 import { parseStatus } from '../src/status';
 import { runShortcut, type Actions } from '../src/view/shortcuts';
+import { sideOf, Taps } from '../src/view/taps';
 
 describe('addresses', () => {
   it('take the channel from the path', () => {
@@ -81,14 +82,16 @@ describe('the readout', () => {
 
 describe('preferences', () => {
   it('survive what others wrote into the storage', () => {
-    const first = { volume: 1, muted: true, choice: 'auto' };
-    for (const text of [null, '', '{', '[]', '3', '{"volume":7,"muted":"no","choice":1}']) {
+    const first = { volume: 1, muted: true, choice: 'auto', theatre: false, chat: true };
+    for (const text of [null, '', '{', '[]', '3', '{"volume":7,"muted":"no","choice":1,"chat":0}']) {
       expect(parsePreferences(text)).toEqual(first);
     }
-    expect(parsePreferences('{"volume":0.4,"muted":false,"choice":"720p"}')).toEqual({
+    expect(parsePreferences('{"volume":0.4,"muted":false,"choice":"720p","theatre":true}')).toEqual({
       volume: 0.4,
       muted: false,
       choice: '720p',
+      theatre: true,
+      chat: true,
     });
   });
 });
@@ -114,9 +117,9 @@ describe('the keyboard', () => {
     get: (_target, name) => (value?: number) =>
       calls.push(value === undefined ? String(name) : `${String(name)} ${value}`),
   });
-  const press = (key: string, onControl = false): string[] => {
+  const press = (key: string, held: { taken?: boolean; shift?: boolean } = {}): string[] => {
     calls.length = 0;
-    runShortcut(key, onControl, actions);
+    runShortcut({ key, shift: held.shift === true, taken: held.taken === true }, actions);
     return [...calls];
   };
 
@@ -127,6 +130,10 @@ describe('the keyboard', () => {
     expect(press('f')).toEqual(['toggleFullScreen']);
     expect(press('ArrowUp')).toEqual(['changeVolume 0.05']);
     expect(press('ArrowLeft')).toEqual(['seekBy -5']);
+    expect(press('ArrowRight', { shift: true })).toEqual(['seekBy 10']);
+    expect(press('t')).toEqual(['toggleTheatre']);
+    expect(press('i')).toEqual(['toggleFloating']);
+    expect(press('c')).toEqual(['toggleChat']);
     expect(press('l')).toEqual(['goLive']);
     expect(press('q')).toEqual(['toggleQuality']);
     expect(press('?')).toEqual(['showHelp']);
@@ -134,7 +141,23 @@ describe('the keyboard', () => {
   });
 
   it('leaves a control its own keys', () => {
-    for (const key of [' ', 'ArrowUp', 'ArrowLeft']) expect(press(key, true)).toEqual([]);
-    expect(press('m', true)).toEqual(['toggleMute']);
+    for (const key of [' ', 'ArrowUp', 'ArrowLeft']) expect(press(key, { taken: true })).toEqual([]);
+    expect(press('m', { taken: true })).toEqual(['toggleMute']);
+  });
+});
+
+describe('fingers', () => {
+  it('tap twice when it is in the same place and soon', () => {
+    const taps = new Taps();
+    expect(taps.isSecond({ x: 50, y: 50, atMs: 0 })).toBe(false);
+    expect(taps.isSecond({ x: 60, y: 55, atMs: 200 })).toBe(true);
+    // Each further one goes a step further.
+    expect(taps.isSecond({ x: 60, y: 55, atMs: 400 })).toBe(true);
+    expect(taps.isSecond({ x: 300, y: 55, atMs: 500 })).toBe(false);
+    expect(taps.isSecond({ x: 300, y: 55, atMs: 900 })).toBe(false);
+  });
+
+  it('mean a third of the picture', () => {
+    expect([10, 150, 290].map((x) => sideOf(x, 300))).toEqual(['left', 'middle', 'right']);
   });
 });

@@ -9,12 +9,16 @@ import Hls, {
 } from 'hls.js';
 
 import { AUTO, nameOf, type Choice, type Rung } from '../quality';
+import { bufferedAround } from './buffered';
+import type { DvrWindow } from './dvr';
 import type { Engine, EngineEvents } from './engine';
 
 /** A second media error within this time is not a glitch: the source is opened anew. */
 const MEDIA_ERROR_GRACE_MS = 10_000;
 /** A new quality that waits for the end of a segment takes effect after this long at the latest. */
 const SWITCH_AT_LATEST_MS = 4_000;
+/** With more than this ahead, a new quality replaces what is loaded instead of waiting for its end. */
+const FAR_AHEAD_S = 6;
 /** 404 of a playlist: the rendition is gone, another one plays on. */
 const GONE: readonly number[] = [404, 410];
 
@@ -40,9 +44,11 @@ function config(): Partial<HlsConfig> {
     maxLiveSyncPlaybackRate: 1,
     liveSyncMode: 'edge',
     liveSyncOnStallIncrease: 0,
-    // Reaches back as far as the arrow keys do; phones are short of memory.
+    // Reaches back a few presses of the arrow keys; phones are short of memory.
     backBufferLength: 30,
+    // Behind live, where more could be loaded, hls.js by itself goes on up to 60 MB.
     maxBufferLength: 20,
+    maxMaxBufferLength: 20,
     maxBufferHole: 0.2,
     liveDurationInfinity: true,
     // Start in the middle of the usual ladder and correct within a segment.
@@ -114,6 +120,8 @@ export class HlsEngine implements Engine {
     hls.on(Hls.Events.LEVELS_UPDATED, () => this.#readLevels());
     hls.on(Hls.Events.LEVEL_SWITCHED, () => events.rungsChanged());
     hls.on(Hls.Events.LEVEL_UPDATED, (_event, { details, level }) => {
+      // Before hls.js looks: it would take who fell out of the window to the live edge.
+      events.windowMoved();
       // One rendition was given up while the others go on.
       if (
         !details.live &&
@@ -151,6 +159,15 @@ export class HlsEngine implements Engine {
     return this.#hls.targetLatency;
   }
 
+  window(): DvrWindow | null {
+    const details = this.#hls.latestLevelDetails;
+    if (details === null || details.fragments.length === 0) return null;
+    const { fragmentStart, edge, targetduration } = details;
+    // While nothing new comes the edge stands still.
+    const since = details.live ? Math.min(details.age, targetduration) : 0;
+    return { start: fragmentStart, end: edge + since, segment: targetduration };
+  }
+
   wallClockLatency(): number | null {
     const date = this.#hls.playingDate;
     return date === null ? null : (Date.now() - date.getTime()) / 1_000;
@@ -170,14 +187,15 @@ export class HlsEngine implements Engine {
       this.#pendingLevel = null;
     } else {
       this.#pendingLevel = index;
-      this.#switchTimer = setTimeout(() => this.#switchLevel(), SWITCH_AT_LATEST_MS);
+      if (this.#ahead() > FAR_AHEAD_S) this.#switchLevel();
+      else this.#switchTimer = setTimeout(() => this.#switchLevel(), SWITCH_AT_LATEST_MS);
     }
     this.#events.rungsChanged();
   }
 
-  seekToLive(): void {
+  seekToLive(room: number): void {
     const position = this.#hls.liveSyncPosition;
-    if (position !== null) this.#video.currentTime = position;
+    if (position !== null) this.#video.currentTime = position - room;
   }
 
   destroy(): void {
@@ -202,8 +220,17 @@ export class HlsEngine implements Engine {
 
   #switchLevel(): void {
     clearTimeout(this.#switchTimer);
-    if (this.#pendingLevel !== null) this.#hls.loadLevel = this.#pendingLevel;
+    const level = this.#pendingLevel;
     this.#pendingLevel = null;
+    if (level === null) return;
+    // Behind live a lot is loaded: hls.js drops it from a segment on that it can replace in time.
+    if (this.#ahead() > FAR_AHEAD_S) this.#hls.nextLevel = level;
+    else this.#hls.loadLevel = level;
+  }
+
+  #ahead(): number {
+    const { buffered, currentTime } = this.#video;
+    return bufferedAround(buffered, currentTime).to - currentTime;
   }
 
   #readLevels(): void {

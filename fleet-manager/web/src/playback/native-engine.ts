@@ -1,12 +1,16 @@
 // Playback by the browser's own HLS: Safari on devices without Media Source Extensions.
 
 import type { Rung } from '../quality';
+import type { DvrWindow } from './dvr';
 import type { Engine, EngineEvents } from './engine';
 
 /** Safari's: the wall clock of media time 0, from EXT-X-PROGRAM-DATE-TIME. */
 interface WithStartDate {
   getStartDate?: () => Date;
 }
+
+/** What browsers do not say; the longest that Nodi's boxes make. */
+const SEGMENT_S = 2;
 
 export function nativeIsSupported(video: HTMLVideoElement): boolean {
   return video.canPlayType('application/vnd.apple.mpegurl') !== '';
@@ -35,6 +39,12 @@ export class NativeEngine implements Engine {
   holdBack(): number | null {
     // The browser paces itself.
     return null;
+  }
+
+  window(): DvrWindow | null {
+    const { seekable } = this.#video;
+    const last = seekable.length - 1;
+    return last < 0 ? null : { start: seekable.start(0), end: seekable.end(last), segment: SEGMENT_S };
   }
 
   wallClockLatency(): number | null {

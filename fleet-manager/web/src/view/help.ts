@@ -7,8 +7,11 @@ const KEYS: readonly (readonly [readonly string[], string])[] = [
   [['M'], 'Sound on or off'],
   [['↑', '↓'], 'Volume'],
   [['F'], 'Full screen'],
-  [['←', '→'], 'Five seconds back or forward'],
-  [['L'], 'Go to live'],
+  [['T'], 'Theatre mode'],
+  [['I'], 'Picture in picture'],
+  [['C'], 'Chat beside the picture'],
+  [['←', '→'], 'Five seconds back or forward, with Shift ten'],
+  [['L'], 'Back to live'],
   [['Q'], 'Quality'],
   [['?'], 'This list'],
 ];

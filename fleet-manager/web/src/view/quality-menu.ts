@@ -13,7 +13,7 @@ export class QualityMenu {
   readonly #list: HTMLElement;
   #shown = '';
 
-  constructor(player: Player) {
+  constructor(player: Player, signal: AbortSignal) {
     this.#player = player;
     this.#summary = element('span', { class: 'summary' }, 'Auto');
     this.#button = element(
@@ -33,9 +33,10 @@ export class QualityMenu {
     this.node = element('div', { class: 'menu-host' }, this.#button, this.#list);
     this.#button.addEventListener('click', () => this.toggle());
     this.node.addEventListener('keydown', (event) => this.#onKey(event));
-    document.addEventListener('pointerdown', (event) => {
+    const onPointer = (event: PointerEvent): void => {
       if (event.target instanceof Node && !this.node.contains(event.target)) this.close();
-    });
+    };
+    document.addEventListener('pointerdown', onPointer, { signal });
   }
 
   get isOpen(): boolean {
