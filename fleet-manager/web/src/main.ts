@@ -1,17 +1,21 @@
-// The watch page, /watch/<channel>.
+// The watch site.
 
-import { channelOf } from './address';
-import { exposeDiagnostics } from './diagnostics';
-import { buildEmptyPage, Page } from './view/page';
+import { mount } from 'svelte';
 
-const app = document.getElementById('app');
-if (app !== null) {
-  const channel = channelOf(location.pathname);
-  if (channel === null) {
-    buildEmptyPage(app);
-  } else {
-    // `?native`: for support, to tell the browser's own HLS from hls.js.
-    const page = new Page(app, channel, new URLSearchParams(location.search).has('native'));
-    exposeDiagnostics(page.player);
-  }
-}
+import { wording } from '../dashboard/src/api/problem';
+import '../dashboard/src/style/tokens.css';
+import '../dashboard/src/style/base.css';
+import '../dashboard/src/style/forms.css';
+import App from './App.svelte';
+import './site/site.css';
+
+Object.assign(wording, {
+  server: 'Nodi’s server',
+  meanwhile: 'Streams that are playing play on.',
+  signedOut: 'You are not signed in',
+  forbidden: 'This is for the channel’s streamer.',
+  conflict: 'That cannot be done as it is now',
+});
+
+const target = document.getElementById('app');
+if (target !== null) mount(App, { target });

@@ -10,6 +10,7 @@ const INFO: ChannelInfo = {
   description: '',
   streamer: { id: 'p1', name: 'Ada' },
   live: false,
+  suspended: false,
   last_live_ms: 7 * HOUR_MS,
   viewers: 0,
   followers: 3,

@@ -39,6 +39,23 @@ describe('the client', () => {
     expect(reached).toBe(false);
   });
 
+  it('takes a proxy without a server behind it for no server', async () => {
+    const seen: [string | null, unknown][] = [];
+    const behind = new Client('/api/v1', (_, init) => {
+      seen.push([new Headers(init?.headers).get('Content-Type'), init?.body]);
+      return Promise.resolve(new Response('<html>Bad Gateway</html>', { status: 502 }));
+    });
+    await expect(behind.get('/me')).rejects.toBeInstanceOf(Unreachable);
+    const file = new Blob(['x'], { type: 'image/png' });
+    await expect(behind.post('/pictures', file)).rejects.toBeInstanceOf(Unreachable);
+    await expect(behind.delete('/me', { body: { a: 1 } })).rejects.toBeInstanceOf(Unreachable);
+    expect(seen).toEqual([
+      [null, undefined],
+      ['image/png', file],
+      ['application/json', '{"a":1}'],
+    ]);
+  });
+
   it('hears of the end of the session, but not from a wrong password', async () => {
     let ended = 0;
     client.onUnauthorised = () => (ended += 1);

@@ -7,7 +7,15 @@ export type Query = Readonly<Record<string, string | number | boolean | null | u
 export interface Options {
   readonly query?: Query;
   readonly signal?: AbortSignal;
+  /** Of a DELETE, which seldom has one. */
+  readonly body?: unknown;
 }
+
+/** Server's clock less this machine's, so that "3 minutes ago" is right on a machine whose clock is not. */
+export const serverClock = { offsetMs: 0 };
+
+/** What a proxy says when the server behind it does not answer. */
+const NO_SERVER: readonly number[] = [502, 504];
 
 /** Longer than the slowest answer that anybody waits for; after it the connection is taken for dead. */
 const TIMEOUT_MS = 20_000;
@@ -19,8 +27,6 @@ export class Client {
   onUnauthorised: () => void = () => {};
   /** Called with each answer's outcome: whether the server could be reached. */
   onReach: (reached: boolean) => void = () => {};
-  /** Server's clock less this machine's, so that "3 minutes ago" is right on a machine whose clock is not. */
-  clockOffsetMs = 0;
 
   constructor(
     readonly base: string,
@@ -44,7 +50,11 @@ export class Client {
   }
 
   delete<T = void>(path: string, options: Options = {}): Promise<T> {
-    return this.json<T>('DELETE', path, undefined, options);
+    return this.json<T>('DELETE', path, options.body, options);
+  }
+
+  get clockOffsetMs(): number {
+    return serverClock.offsetMs;
   }
 
   url(path: string, query: Query = {}): string {
@@ -58,7 +68,9 @@ export class Client {
 
   private async json<T>(method: string, path: string, body: unknown, options: Options): Promise<T> {
     const headers = new Headers({ Accept: 'application/json, application/problem+json' });
-    if (body !== undefined) headers.set('Content-Type', 'application/json');
+    // A file goes as it is, with its own type.
+    const file = body instanceof Blob ? body : null;
+    if (body !== undefined) headers.set('Content-Type', file === null ? 'application/json' : file.type);
     if (method !== 'GET' && this.csrf !== null) headers.set('X-CSRF-Token', this.csrf);
     const timeout = AbortSignal.timeout(TIMEOUT_MS);
     let response: Response;
@@ -70,13 +82,17 @@ export class Client {
         credentials: 'same-origin',
         cache: 'no-store',
         signal: options.signal === undefined ? timeout : AbortSignal.any([timeout, options.signal]),
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        ...(body === undefined ? {} : { body: file ?? JSON.stringify(body) }),
       });
       text = await response.text();
     } catch (error) {
       if (options.signal?.aborted === true) throw error;
       this.onReach(false);
       throw new Unreachable(error);
+    }
+    if (NO_SERVER.includes(response.status)) {
+      this.onReach(false);
+      throw new Unreachable(`status ${response.status}`);
     }
     this.onReach(true);
     this.learnClock(response.headers.get('Date'));
@@ -98,7 +114,7 @@ export class Client {
     if (Number.isNaN(at)) return;
     // The header has whole seconds: what is below two of them is no difference.
     const offset = at + 500 - Date.now();
-    this.clockOffsetMs = Math.abs(offset) < 2_000 ? 0 : offset;
+    serverClock.offsetMs = Math.abs(offset) < 2_000 ? 0 : offset;
   }
 }
 

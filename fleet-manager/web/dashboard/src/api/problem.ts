@@ -29,7 +29,7 @@ export class ApiError extends Error {
 /** No answer: no network, or the server is down. */
 export class Unreachable extends Error {
   constructor(cause: unknown) {
-    super('The fleet server does not answer.', { cause });
+    super(`${wording.server} does not answer.`, { cause });
     this.name = 'Unreachable';
   }
 }
@@ -48,6 +48,16 @@ export function parseProblem(status: number, body: string): Problem {
   }
 }
 
+/** What the page calls things in its errors; another site that uses these building blocks says it in its own words. */
+export const wording = {
+  server: 'The fleet server',
+  /** What goes on although the server does not answer. */
+  meanwhile: 'Streams go on meanwhile.',
+  signedOut: 'You are not logged in',
+  forbidden: 'Ask an administrator for a role that may.',
+  conflict: 'Somebody was quicker',
+};
+
 export interface Explanation {
   readonly title: string;
   /** What to do, or what the server said. */
@@ -58,8 +68,8 @@ export interface Explanation {
 export function explain(error: unknown): Explanation {
   if (error instanceof Unreachable) {
     return {
-      title: 'The fleet server does not answer',
-      detail: 'Check the connection. Streams go on meanwhile.',
+      title: `${wording.server} does not answer`,
+      detail: `Check the connection. ${wording.meanwhile}`,
     };
   }
   if (!(error instanceof ApiError)) {
@@ -71,13 +81,13 @@ export function explain(error: unknown): Explanation {
   const said = error.problem.detail ?? error.problem.title ?? '';
   switch (error.status) {
     case 401:
-      return { title: 'You are not logged in', detail: said };
+      return { title: wording.signedOut, detail: said };
     case 403:
-      return { title: 'You may not do this', detail: said || 'Ask an administrator for a role that may.' };
+      return { title: 'You may not do this', detail: said || wording.forbidden };
     case 404:
       return { title: 'Not found', detail: said || 'It may have been deleted meanwhile.' };
     case 409:
-      return { title: 'Somebody was quicker', detail: said || 'It was changed meanwhile: look at it again.' };
+      return { title: wording.conflict, detail: said || 'It was changed meanwhile: look at it again.' };
     case 422:
     case 400:
       return { title: 'The server did not accept this', detail: said };
@@ -86,7 +96,7 @@ export function explain(error: unknown): Explanation {
     default:
       return error.status >= 500
         ? {
-            title: 'The fleet server has a problem',
+            title: `${wording.server} has a problem`,
             detail: said || `It answered ${error.status}. Try again.`,
           }
         : { title: 'That did not work', detail: said || `The server answered ${error.status}.` };

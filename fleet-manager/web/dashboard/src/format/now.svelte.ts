@@ -2,7 +2,7 @@
 
 import { createSubscriber } from 'svelte/reactivity';
 
-import { api } from '../api/client';
+import { serverClock } from '../api/client';
 
 class Now {
   private readonly subscribe = createSubscriber((update) => {
@@ -12,7 +12,7 @@ class Now {
 
   get ms(): number {
     this.subscribe();
-    return Date.now() + api.clockOffsetMs;
+    return Date.now() + serverClock.offsetMs;
   }
 }
 

@@ -1,14 +1,12 @@
 // What axe finds by machine, on every page of the fleet, by day and by night, wide and on a phone.
 
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-
-import type { AxeResults } from 'axe-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import * as axe from '../../../test/axe';
 import { open, type Opened } from './open';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+// The rule that is off reads the two numbers of a marker on the map as one.
+const flaws = ({ page }: Opened) => axe.flaws(page, ['label-content-name-mismatch']);
 
 describe.each([
   { screen: 'wide', phone: false, themes: ['light', 'dark'] as const },
@@ -60,21 +58,3 @@ describe.each([
     expect(await flaws(it_)).toEqual([]);
   });
 });
-
-async function flaws({ page }: Opened): Promise<string[]> {
-  // As the debugger does it: the page's policy allows no script but its own.
-  const loaded = await page.evaluate('typeof axe').catch(() => 'undefined');
-  if (loaded === 'undefined') await page.evaluate(AXE);
-  const results = (await page.evaluate(
-    // The rule that is off reads the two numbers of a marker on the map as one.
-    `axe.run(document, {
-      runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
-      rules: { 'label-content-name-mismatch': { enabled: false } },
-    })`,
-  )) as AxeResults;
-  return results.violations.flatMap(({ id, nodes }) =>
-    nodes.map(
-      (node) => `${id}: ${node.html.slice(0, 160)} ${node.any.map(({ message }) => message).join(' ')}`,
-    ),
-  );
-}
