@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { stopAll } from './processes.mjs';
 import { machine, publish } from './report.mjs';
 
-const BENCHES = ['latency', 'ingest', 'transcode', 'origin', 'fleet'];
+const BENCHES = ['latency', 'ingest', 'transcode', 'origin', 'fleet', 'chat'];
 
 const names = [];
 let binaries = 'target/release';

@@ -81,9 +81,9 @@ export class Child {
   }
 
   /** Writes a line and returns the answer. */
-  async ask(line = '') {
+  async ask(line = '', ms = START_MS) {
     this.#process.stdin.write(`${line}\n`);
-    return this.line();
+    return this.line(ms);
   }
 
   tail() {

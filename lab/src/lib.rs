@@ -4,8 +4,11 @@
 pub mod appliance;
 mod binaries;
 pub mod certs;
+pub mod chat;
+pub mod chat_load;
 pub mod check;
 pub mod config;
+pub mod control;
 mod edge;
 pub mod error;
 pub mod fault;
@@ -18,6 +21,7 @@ pub mod ports;
 pub mod process;
 pub mod publish;
 pub mod sim;
+pub mod site;
 pub mod workers;
 
 pub use error::Error;
