@@ -42,6 +42,7 @@ pub struct Overrides {
     pub origin: Value,
     pub agent: Value,
     pub fleet: Value,
+    pub chat: Value,
 }
 
 impl Default for Overrides {
@@ -54,6 +55,7 @@ impl Default for Overrides {
             origin: none(),
             agent: none(),
             fleet: none(),
+            chat: none(),
         }
     }
 }

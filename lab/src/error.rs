@@ -41,6 +41,8 @@ pub enum Error {
     Tool { program: String, status: ExitStatus, output: String },
     #[error("{0}")]
     Media(String),
+    #[error("chat: {0}")]
+    Chat(String),
 }
 
 /// Names what was tried when the operating system said no.

@@ -236,9 +236,14 @@ pub(crate) fn new_boot_id(path: &Path) -> Result<(), Error> {
 /// # Errors
 /// When nobody listens, or the host could not do it.
 pub fn ask(socket: &Path, request: &Request) -> Result<(), Error> {
+    say(socket, &request.to_string())
+}
+
+/// One line to whoever listens on `socket`, and one back: `ok`, or `error: ` and why.
+pub(crate) fn say(socket: &Path, line: &str) -> Result<(), Error> {
     let exchange = || -> std::io::Result<String> {
         let mut stream = UnixStream::connect(socket)?;
-        writeln!(stream, "{request}")?;
+        writeln!(stream, "{line}")?;
         let mut answer = String::new();
         BufReader::new(stream).read_line(&mut answer)?;
         Ok(answer)

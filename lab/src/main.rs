@@ -1,4 +1,4 @@
-//! `nodi-lab`: runs the platform on this machine, mints stream keys, judges streams.
+//! `nodi-lab`: runs the platform on this machine, mints stream keys and chat tokens, judges streams.
 #![allow(clippy::print_stdout, reason = "a command line: what it prints is its result")]
 
 mod cli;
@@ -10,10 +10,13 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use log::LevelFilter;
 use nodi_daemon::{exit, logging};
+use nodi_lab::chat::tokens::{self, Tokens};
 use nodi_lab::check;
+use nodi_lab::control;
 use nodi_lab::host::{self, Request};
 use nodi_lab::keys::Keys;
 use nodi_protocol::ChannelId;
+use nodi_protocol::chat::Role;
 
 #[derive(Parser)]
 #[command(version, about = "The Nodi platform on one machine")]
@@ -32,6 +35,10 @@ enum Command {
     Check(Check),
     /// Runs as many simulated boxes as asked, with a broker and a fleet server or against those that are there
     FleetSim(cli::fleet_sim::FleetSim),
+    /// Mints a chat token
+    ChatToken(ChatToken),
+    /// Kills, stops, freezes, thaws or restarts a process of a running lab
+    Fault(Fault),
     /// Asks a box's host for something, in the agent's place of `systemctl`
     Host(Host),
 }
@@ -49,6 +56,45 @@ struct Key {
     /// Seconds until it expires; never otherwise
     #[arg(long)]
     expires_in: Option<u64>,
+}
+
+#[derive(Args)]
+struct ChatToken {
+    /// Good in this channel's chat only
+    #[arg(long)]
+    channel: ChannelId,
+    /// The directory of the lab whose chat shall accept the token
+    #[arg(long)]
+    dir: PathBuf,
+    /// Who speaks; the same name is the same person
+    #[arg(long)]
+    name: String,
+    /// `viewer`, `subscriber`, `moderator`, `streamer` or `staff`
+    #[arg(long, default_value = "viewer", value_parser = role)]
+    role: Role,
+    /// Shown beside the name, such as `bot`; once for each
+    #[arg(long)]
+    badge: Vec<String>,
+    /// `#rrggbb`
+    #[arg(long)]
+    color: Option<String>,
+    /// Seconds until it expires; a week otherwise
+    #[arg(long)]
+    expires_in: Option<u64>,
+}
+
+fn role(text: &str) -> Result<Role, serde_json::Error> {
+    serde_json::from_value(serde_json::Value::from(text))
+}
+
+#[derive(Args)]
+struct Fault {
+    /// The lab's socket: `control` of what `up --json` prints
+    #[arg(long)]
+    socket: PathBuf,
+    /// Such as `kill chat` or `restart origin-2`
+    #[arg(required = true, num_args = 2)]
+    order: Vec<String>,
 }
 
 #[derive(Args)]
@@ -84,6 +130,8 @@ async fn main() -> ExitCode {
         Command::FleetSim(args) => cli::fleet_sim::run(args).await,
         Command::Key(args) => key(&args),
         Command::Check(args) => run_check(args).await,
+        Command::ChatToken(args) => chat_token(args),
+        Command::Fault(args) => fault(&args),
         Command::Host(args) => ask_host(&args),
     };
     result.unwrap_or_else(|error| {
@@ -96,6 +144,23 @@ fn key(args: &Key) -> anyhow::Result<ExitCode> {
     let keys = Keys::open(&args.dir.join("keys"))?;
     let lifetime = args.expires_in.map(Duration::from_secs);
     println!("{}", keys.mint_with(&args.channel, args.key_version, lifetime).reveal());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn chat_token(args: ChatToken) -> anyhow::Result<ExitCode> {
+    let mut claims = tokens::claims(&args.channel, &args.name, args.role);
+    claims.badges = args.badge;
+    claims.color = args.color;
+    if let Some(seconds) = args.expires_in {
+        claims.exp = tokens::now().as_secs().saturating_add(seconds);
+    }
+    println!("{}", Tokens::of_lab(&args.dir)?.mint(&claims)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn fault(args: &Fault) -> anyhow::Result<ExitCode> {
+    let order: control::Order = args.order.join(" ").parse().map_err(anyhow::Error::msg)?;
+    control::ask(&args.socket, &order)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -11,11 +11,14 @@ use tokio::net::TcpStream;
 
 use crate::appliance::{Appliance, Membership, Surroundings};
 use crate::certs::{Authority, Identity};
+use crate::chat::{self, Chat, Tokens};
 use crate::config::{self, KeyFiles, OriginPorts, Overrides, Rung};
+use crate::control::Control;
 use crate::error::{Error, io};
 use crate::fleet::{self, Fleet, Wishes};
 use crate::keys::Keys;
 use crate::process::{Process, Spec};
+use crate::site::people;
 
 /// Everything answers within a second on an idle machine; one that also compiles takes its time.
 const READY_DEADLINE: Duration = Duration::from_secs(30);
@@ -53,6 +56,9 @@ pub struct Options {
     pub unclaimed: usize,
     /// Runs broker, fleet server and agents. Without them keys are minted here.
     pub fleet: bool,
+    /// Runs the chat service. With `fleet` and an edge the site then has people: a streamer who owns the channel, a
+    /// moderator and two viewers. Without `fleet` tokens are minted here.
+    pub chat: bool,
     /// Gives each box a network of its own where the machine can. Only with `fleet`.
     pub namespaces: bool,
     /// One, or two for an origin and its stand-by.
@@ -80,6 +86,7 @@ impl Options {
             boxes: 1,
             unclaimed: 0,
             fleet: false,
+            chat: false,
             namespaces: true,
             origins: 1,
             edge: Edge::default(),
@@ -112,10 +119,16 @@ pub struct Lab {
     pub authority: Authority,
     pub boxes: Vec<Appliance>,
     pub origins: Vec<Origin>,
+    /// Only with [`Options::chat`].
+    pub chat: Option<Chat>,
+    /// Only with [`Options::chat`], [`Options::fleet`] and an edge.
+    pub logins: Option<people::Logins>,
     pub edge: Option<Process>,
     /// Publishers and other clients that stop with the lab.
     pub clients: Vec<Process>,
     watch_port: u16,
+    /// Faults on request, once somebody may ask for them.
+    control: Option<Control>,
 }
 
 /// What `nodi-lab up --json` prints.
@@ -128,6 +141,19 @@ pub struct Links {
     pub channel: String,
     pub multivariant_url: String,
     pub watch_url: String,
+    /// Where viewers begin: the directory of live channels.
+    pub site_url: String,
+    /// Where pages connect to chat, through the edge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chat_ws_url: Option<String>,
+    /// The chat service past the edge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chat_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logins: Option<people::Logins>,
+    /// The socket that takes orders of `nodi-lab fault`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control: Option<PathBuf>,
     #[serde(flatten)]
     pub fleet: Option<fleet::Links>,
     /// Prometheus text, by process name.
@@ -178,12 +204,18 @@ impl Lab {
             Edge::None => None,
             Edge::Nginx => Some(options.ports.watch.map_or_else(crate::ports::free, Ok)?),
         };
+        let chat_port = if options.chat { Some(crate::ports::free()?) } else { None };
         let fleet = if options.fleet {
             let (http, overrides) = (options.ports.dashboard, &options.overrides.fleet);
-            let wishes = Wishes { http, viewers: edge_port.or(options.ports.watch), overrides };
+            let wishes =
+                Wishes { http, viewers: edge_port.or(options.ports.watch), chat: chat_port, overrides };
             Some(Fleet::start(&root.join("fleet"), &logs, wishes).await?)
         } else {
             None
+        };
+        let chat = match chat_port {
+            None => None,
+            Some(port) => Some(start_chat(port, &root, &logs, fleet.as_ref(), &options)?),
         };
         let stream_key = match &fleet {
             None => keys.mint(&options.channel),
@@ -229,7 +261,11 @@ impl Lab {
         let public: Vec<u16> = origins.iter().map(|origin| origin.ports.public).collect();
         let (edge, watch_port) = match edge_port {
             None => (None, public.first().copied().unwrap_or_default()),
-            Some(port) => (Some(crate::edge::start(&root.join("edge"), &logs, port, &public)?), port),
+            Some(port) => {
+                let site = fleet.as_ref().map(|fleet| fleet.ports.site);
+                let behind = crate::edge::Behind { origins: &public, site, chat: chat_port };
+                (Some(crate::edge::start(&root.join("edge"), &logs, port, behind)?), port)
+            }
         };
         let mut lab = Self {
             dir,
@@ -240,11 +276,18 @@ impl Lab {
             authority,
             boxes,
             origins,
+            chat,
+            logins: None,
             edge,
             clients: Vec::new(),
             watch_port,
+            control: None,
         };
         lab.wait_ready().await?;
+        if let (Some(fleet), Some(_), Some(url)) = (&lab.fleet, &lab.edge, lab.chat_ws_url()) {
+            let channel = lab.channel();
+            lab.logins = Some(people::settle(lab.dir(), &lab.site_url(), &url, fleet, channel).await?);
+        }
         Ok(lab)
     }
 
@@ -279,6 +322,25 @@ impl Lab {
         self.fleet.as_ref().ok_or_else(|| Error::NoSuchProcess("fleet".to_owned()))
     }
 
+    /// The chat service.
+    ///
+    /// # Errors
+    /// When the lab runs without one.
+    pub fn chat(&self) -> Result<&Chat, Error> {
+        self.chat.as_ref().ok_or_else(|| Error::NoSuchProcess("chat".to_owned()))
+    }
+
+    /// Takes orders of `nodi-lab fault` from now on; returns the socket.
+    ///
+    /// # Errors
+    /// When the socket cannot be bound.
+    pub fn open_control(&mut self) -> Result<PathBuf, Error> {
+        let socket = self.dir().join("control.sock");
+        let processes: Vec<Process> = self.processes().map(|process| process.clone()).collect();
+        self.control = Some(Control::listen(socket.clone(), processes)?);
+        Ok(socket)
+    }
+
     /// The address to publish to, without the key.
     #[must_use]
     pub fn rtmp_url(&self, index: usize) -> String {
@@ -296,6 +358,19 @@ impl Lab {
     #[must_use]
     pub fn multivariant_url(&self) -> String {
         format!("http://127.0.0.1:{}/live/{}/index.m3u8", self.watch_port, self.options.channel)
+    }
+
+    /// Where viewers begin, without a slash at its end.
+    #[must_use]
+    pub fn site_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.watch_port)
+    }
+
+    /// Where pages connect to chat, through the edge.
+    #[must_use]
+    pub fn chat_ws_url(&self) -> Option<String> {
+        let through = self.chat.is_some() && self.edge.is_some();
+        through.then(|| format!("ws://127.0.0.1:{}/chat/ws", self.watch_port))
     }
 
     #[must_use]
@@ -325,9 +400,13 @@ impl Lab {
         if let Some(fleet) = &self.fleet {
             metrics.insert("fleet".to_owned(), fleet.metrics_url());
         }
+        if let Some(chat) = &self.chat {
+            metrics.insert("chat".to_owned(), format!("{}/metrics", chat.url()));
+        }
         let centre = self.fleet.iter().flat_map(|fleet| [&fleet.broker, &fleet.server]);
+        let chat = self.chat.iter().map(|chat| &chat.process);
         let origins = self.origins.iter().map(|origin| &origin.process);
-        let others = centre.chain(origins).chain(&self.edge).chain(&self.clients);
+        let others = centre.chain(chat).chain(origins).chain(&self.edge).chain(&self.clients);
         for process in others {
             pids.entry(process.name().to_owned()).or_default().push(process.pid());
         }
@@ -339,13 +418,18 @@ impl Lab {
             channel: self.options.channel.to_string(),
             multivariant_url: self.multivariant_url(),
             watch_url: self.watch_url(),
+            site_url: self.site_url(),
+            chat_ws_url: self.chat_ws_url(),
+            chat_url: self.chat.as_ref().map(Chat::url),
+            logins: self.logins.clone(),
+            control: self.control.as_ref().map(|control| control.socket().to_owned()),
             fleet: self.fleet.as_ref().map(Fleet::links),
             metrics,
             pids,
         }
     }
 
-    /// A process by its name: `ingest`, `uplink`, `agent`, `origin`, `edge`, `mosquitto`, `fleet`; the second one of
+    /// A process by its name: `ingest`, `uplink`, `agent`, `origin`, `edge`, `mosquitto`, `fleet`, `chat`; the second one of
     /// its kind has `-2` behind it.
     ///
     /// # Errors
@@ -356,27 +440,35 @@ impl Lab {
             .ok_or_else(|| Error::NoSuchProcess(name.to_owned()))
     }
 
-    /// That every server still runs.
+    /// That every server still runs, but those that somebody asked to be stopped.
     ///
     /// # Errors
     /// Shows the end of the log of the first one that does not.
     pub fn check_running(&mut self) -> Result<(), Error> {
-        self.servers().try_for_each(Process::check_running)?;
+        let control = self.control.take();
+        let checked = self
+            .servers()
+            .filter(|process| control.as_ref().is_none_or(|control| !control.is_down(process.name())))
+            .try_for_each(Process::check_running);
+        self.control = control;
+        checked?;
         self.boxes.iter().try_for_each(|appliance| appliance.workers.check_usable())
     }
 
     fn servers(&mut self) -> impl Iterator<Item = &mut Process> {
         let centre = self.fleet.iter_mut().flat_map(Fleet::processes);
         let boxes = self.boxes.iter_mut().flat_map(Appliance::processes);
+        let chat = self.chat.iter_mut().map(|chat| &mut chat.process);
         let origins = self.origins.iter_mut().map(|origin| &mut origin.process);
-        centre.chain(boxes).chain(origins).chain(&mut self.edge)
+        centre.chain(chat).chain(boxes).chain(origins).chain(&mut self.edge)
     }
 
     fn processes(&mut self) -> impl Iterator<Item = &mut Process> {
         let centre = self.fleet.iter_mut().flat_map(Fleet::processes);
+        let chat = self.chat.iter_mut().map(|chat| &mut chat.process);
         let boxes = self.boxes.iter_mut().flat_map(Appliance::processes);
         let origins = self.origins.iter_mut().map(|origin| &mut origin.process);
-        centre.chain(boxes).chain(origins).chain(&mut self.edge).chain(&mut self.clients)
+        centre.chain(chat).chain(boxes).chain(origins).chain(&mut self.edge).chain(&mut self.clients)
     }
 
     /// Every server answers on its port.
@@ -388,6 +480,7 @@ impl Lab {
                 ports.push((name.to_owned(), port));
             }
         }
+        ports.extend(self.chat.iter().map(|chat| (chat.process.name().to_owned(), chat.port)));
         for appliance in &self.boxes {
             let ports_of = appliance.ports;
             ports.push((appliance.ingest.name().to_owned(), ports_of.rtmp));
@@ -458,9 +551,13 @@ impl Lab {
         if let Some(mut edge) = self.edge.take() {
             edge.stop();
         }
+        if let Some(mut chat) = self.chat.take() {
+            chat.process.stop();
+        }
         if let Some(mut fleet) = self.fleet.take() {
             fleet.stop();
         }
+        self.control = None;
     }
 }
 
@@ -521,6 +618,23 @@ async fn membership(fleet: &Fleet, options: &Options) -> Result<Membership, Erro
         .map(|index| fleet.provisioning(code.clone().filter(|_| index < claimed)))
         .collect::<Result<_, _>>()?;
     Ok(Membership { provisioning, ports: [fleet.ports.https, fleet.ports.broker] })
+}
+
+/// With the fleet's key for tokens, or one that is made here.
+fn start_chat(
+    port: u16,
+    root: &Path,
+    logs: &Path,
+    fleet: Option<&Fleet>,
+    options: &Options,
+) -> Result<Chat, Error> {
+    let tokens = match fleet {
+        Some(fleet) => Tokens::open(&fleet.data_dir())?,
+        None => Tokens::create(&root.join("keys"))?,
+    };
+    let overrides = &options.overrides.chat;
+    let wishes = chat::Wishes { port, tokens, fleet_url: fleet.map(Fleet::site_url), overrides };
+    Chat::start(&root.join("chat"), logs, wishes)
 }
 
 fn start_origin(

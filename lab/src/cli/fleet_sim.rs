@@ -81,7 +81,8 @@ pub(crate) async fn run(args: FleetSim) -> anyhow::Result<ExitCode> {
             }
             None => {
                 let none = json!({});
-                let wishes = Wishes { http: args.dashboard_port, viewers: None, overrides: &none };
+                let wishes =
+                    Wishes { http: args.dashboard_port, viewers: None, chat: None, overrides: &none };
                 let fleet = Fleet::start(&dir.join("fleet"), &logs, wishes).await?;
                 let code = fleet.claim_code(args.boxes).await?;
                 let provisioning = fleet.provisioning(Some(code))?;

@@ -7,12 +7,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use nodi_daemon::shutdown;
+use nodi_lab::chat::chatters::Chatters;
 use nodi_lab::check::{self, Viewer};
 use nodi_lab::config::Rung;
 use nodi_lab::fleet::Administrator;
 use nodi_lab::platform::Ports;
 use nodi_lab::process::Process;
 use nodi_lab::publish::{self, Client, Source};
+use nodi_lab::site::{Login, Logins};
 use nodi_lab::{Edge, Lab, Links, Options};
 use nodi_protocol::ChannelId;
 
@@ -68,6 +70,12 @@ pub(crate) struct Up {
     /// The video path alone: no broker, no fleet server, no agents; keys are minted here
     #[arg(long)]
     no_fleet: bool,
+    /// No chat service
+    #[arg(long)]
+    no_chat: bool,
+    /// Nobody talks but people: without the scripted chatters that come with the test stream
+    #[arg(long)]
+    no_chatters: bool,
     /// All boxes on this machine's own network, also where each could have one of its own
     #[arg(long)]
     shared_network: bool,
@@ -97,6 +105,7 @@ pub(crate) async fn run(args: Up) -> anyhow::Result<ExitCode> {
     options.boxes = args.boxes;
     options.unclaimed = args.unclaimed;
     options.fleet = !args.no_fleet;
+    options.chat = !args.no_chat;
     options.namespaces = !args.shared_network;
     options.origins = if args.standby { 2 } else { 1 };
     options.edge = match args.edge {
@@ -118,13 +127,18 @@ pub(crate) async fn run(args: Up) -> anyhow::Result<ExitCode> {
         lab = Lab::start(options) => lab?,
         () = asked_to_stop.wait() => return Ok(ExitCode::SUCCESS),
     };
+    let mut chatters = None;
     if let Some(kind) = args.test_stream {
         publish_test_stream(&mut lab, kind)?;
         tokio::select! {
             first = first_picture(&mut lab) => first?,
             () = asked_to_stop.wait() => return Ok(ExitCode::SUCCESS),
         }
+        if lab.chat.is_some() && !args.no_chatters {
+            chatters = Some(Chatters::start(&lab).await.context("the scripted chatters")?);
+        }
     }
+    lab.open_control()?;
     let links = lab.links();
     if args.json {
         println!("{}", serde_json::to_string(&links)?);
@@ -137,6 +151,7 @@ pub(crate) async fn run(args: Up) -> anyhow::Result<ExitCode> {
             () = tokio::time::sleep(LOOK_EVERY) => lab.check_running()?,
         }
     }
+    drop(chatters);
     lab.stop();
     Ok(ExitCode::SUCCESS)
 }
@@ -191,15 +206,29 @@ async fn first_picture(lab: &mut Lab) -> anyhow::Result<()> {
 fn print_links(links: &Links, page: bool) {
     println!("Nodi is running; Ctrl-C stops it.\n");
     if page {
+        println!("  site      {}/   the directory of live channels", links.site_url);
         println!("  watch     {}", links.watch_url);
     } else {
-        println!("  watch     (no page: `make web` builds it)");
+        println!("  site      (no pages: `make web` builds them)");
+    }
+    if let Some(Logins { streamer, moderator, viewers }) = &links.logins {
+        for (role, Login { name, password }) in [
+            ("streamer", streamer),
+            ("moderator", moderator),
+            ("viewer", &viewers[0]),
+            ("viewer", &viewers[1]),
+        ] {
+            println!("            sign in as {name} with {password}   ({role})");
+        }
     }
     if let Some(fleet) = &links.fleet {
         let Administrator { name, password } = &fleet.administrator;
         println!("  dashboard {}   log in as {name} with {password}", fleet.dashboard_url);
     }
     println!("  playlist  {}", links.multivariant_url);
+    if let Some(url) = &links.chat_ws_url {
+        println!("  chat      {url}");
+    }
     println!("  publish   {}   or   {}", links.rtmp_url, links.rtmps_url);
     println!("  key       {}", links.stream_key);
     for (process, url) in &links.metrics {

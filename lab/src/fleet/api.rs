@@ -127,7 +127,7 @@ impl Api {
     }
 }
 
-async fn read(url: &str, answer: reqwest::Response) -> Result<Value, Error> {
+pub(crate) async fn read(url: &str, answer: reqwest::Response) -> Result<Value, Error> {
     let http = |source| Error::Http { url: url.to_owned(), source };
     let status = answer.status();
     let bytes = answer.bytes().await.map_err(http)?;
@@ -141,7 +141,7 @@ async fn read(url: &str, answer: reqwest::Response) -> Result<Value, Error> {
         .map_err(|error| Error::Media(format!("{url}: {error} in {}", String::from_utf8_lossy(&bytes))))
 }
 
-fn refused(url: &str, status: StatusCode, body: &[u8]) -> Error {
+pub(crate) fn refused(url: &str, status: StatusCode, body: &[u8]) -> Error {
     let text = String::from_utf8_lossy(body).into_owned();
     Error::Refused { url: url.to_owned(), status: status.as_u16(), text }
 }

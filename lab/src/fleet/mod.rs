@@ -38,6 +38,8 @@ pub struct Ports {
     pub http: u16,
     /// HTTPS with a certificate of the fleet's authority, for boxes.
     pub https: u16,
+    /// The site's API, for the edge.
+    pub site: u16,
     pub broker: u16,
     pub metrics: u16,
 }
@@ -47,10 +49,16 @@ impl Ports {
         Ok(Self {
             http: http.map_or_else(crate::ports::free, Ok)?,
             https: crate::ports::free()?,
+            site: crate::ports::free()?,
             broker: crate::ports::free()?,
             metrics: crate::ports::free()?,
         })
     }
+}
+
+/// Where the server keeps what it has to keep, in the directory of a lab's fleet.
+pub(crate) fn data_dir(fleet: &Path) -> PathBuf {
+    fleet.join("data")
 }
 
 /// What a program needs to know of a fleet.
@@ -72,6 +80,8 @@ pub struct Wishes<'a> {
     pub http: Option<u16>,
     /// Where viewers go, if there is any video.
     pub viewers: Option<u16>,
+    /// Where the chat service listens, if there is one.
+    pub chat: Option<u16>,
     /// For the server's configuration.
     pub overrides: &'a Value,
 }
@@ -105,7 +115,9 @@ impl Broker {
     /// As [`Fleet::start`].
     pub async fn start(dir: &Path, logs: &Path) -> Result<Self, Error> {
         let ports = Ports::free(None)?;
-        let setup = Setup::create(dir, ports, None, &json!({}))?;
+        let none = json!({});
+        let wishes = Wishes { http: None, viewers: None, chat: None, overrides: &none };
+        let setup = Setup::create(dir, ports, wishes)?;
         setup.init()?;
         let mut process = start_broker(&setup, ports.broker, logs)?;
         let end = Instant::now() + READY_DEADLINE;
@@ -144,7 +156,7 @@ impl Fleet {
     pub async fn start(dir: &Path, logs: &Path, wishes: Wishes<'_>) -> Result<Self, Error> {
         crate::install_tls();
         let ports = Ports::free(wishes.http)?;
-        let setup = Setup::create(dir, ports, wishes.viewers, wishes.overrides)?;
+        let setup = Setup::create(dir, ports, wishes)?;
         let administrator = setup.init()?;
         let broker = start_broker(&setup, ports.broker, logs)?;
         let server = Spec::new("fleet", setup.program()?, logs).args(setup.words(&["serve"]));
@@ -161,6 +173,18 @@ impl Fleet {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.ports.http)
+    }
+
+    /// The site's API past the edge, without its path.
+    #[must_use]
+    pub fn site_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.site)
+    }
+
+    /// Where the keys are with which the server signs.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.setup.data()
     }
 
     /// Where boxes go.
@@ -248,6 +272,14 @@ impl Fleet {
             Err(Error::Refused { status: 409, .. }) => Ok(()),
             other => other.map(drop),
         }
+    }
+
+    /// Makes somebody the channel's streamer.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn give(&self, id: &ChannelId, person: &str) -> Result<(), Error> {
+        self.api.patch(&format!("/channels/{id}"), json!({ "owner": person })).await.map(drop)
     }
 
     /// A stream key, through the API as everybody gets one.

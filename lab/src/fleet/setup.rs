@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::{Administrator, Ports};
+use super::{Administrator, Ports, Wishes};
 use crate::certs::Identity;
 use crate::config;
 use crate::error::{Error, io};
@@ -25,12 +25,7 @@ pub(super) fn box_url(ports: Ports) -> String {
 }
 
 impl Setup {
-    pub(super) fn create(
-        dir: &Path,
-        ports: Ports,
-        viewers: Option<u16>,
-        overrides: &Value,
-    ) -> Result<Self, Error> {
+    pub(super) fn create(dir: &Path, ports: Ports, wishes: Wishes<'_>) -> Result<Self, Error> {
         std::fs::create_dir_all(dir).map_err(io(format!("creating {}", dir.display())))?;
         let setup = Self { dir: dir.to_owned(), file: dir.join("fleet.toml") };
         let tls = setup.identity_files("server");
@@ -40,12 +35,15 @@ impl Setup {
             "public_url": box_url(ports),
             "http": {
                 "listen": config::loopback(ports.http),
+                // The edge. Who comes from another loopback address is another person.
+                "trusted_proxies": ["127.0.0.1/32"],
                 "tls": {
                     "listen": config::loopback(ports.https),
                     "certificate": tls.certificate,
                     "private_key": tls.key,
                 },
             },
+            "site": { "listen": config::loopback(ports.site) },
             "metrics": { "listen": config::loopback(ports.metrics) },
             "broker": {
                 "host": "localhost",
@@ -55,11 +53,14 @@ impl Setup {
                 "reload": ["sh", "-c", format!("kill -HUP $(cat '{}')", pid_file.display())],
             },
         });
-        if let Some(port) = viewers {
-            let watch = json!({ "watch_url": format!("http://{}", config::loopback(port)) });
-            config::merge(&mut base, &json!({ "channels": watch }));
+        let url = |port| format!("http://{}", config::loopback(port));
+        if let Some(port) = wishes.viewers {
+            config::merge(&mut base, &json!({ "channels": { "watch_url": url(port) } }));
         }
-        config::write(&setup.file, base, overrides)?;
+        if let Some(port) = wishes.chat {
+            config::merge(&mut base, &json!({ "site": { "chat_url": url(port) } }));
+        }
+        config::write(&setup.file, base, wishes.overrides)?;
         Ok(setup)
     }
 
@@ -74,8 +75,8 @@ impl Setup {
         all
     }
 
-    fn data(&self) -> PathBuf {
-        self.dir.join("data")
+    pub(super) fn data(&self) -> PathBuf {
+        super::data_dir(&self.dir)
     }
 
     pub(super) fn authority_dir(&self) -> PathBuf {
