@@ -2,7 +2,9 @@
 
 import { createRequire } from 'node:module';
 
-const { WebSocketServer } = createRequire(new URL('../../fleet-manager/web/package.json', import.meta.url))('ws');
+const { WebSocketServer } = createRequire(new URL('../../fleet-manager/web/package.json', import.meta.url))(
+  'ws',
+);
 
 const server = new WebSocketServer({
   host: '127.0.0.1',

@@ -23,7 +23,8 @@ const CONNECT_MS = 130_000;
 const STOP_MS = 90_000;
 /** These are in the room before memory is first looked at: what a server allocates once is not a connection's. */
 const FIRST = 100;
-const NATS = ['/usr/sbin/nats-server', '/usr/bin/nats-server'].find((path) => existsSync(path)) ?? 'nats-server';
+const NATS =
+  ['/usr/sbin/nats-server', '/usr/bin/nats-server'].find((path) => existsSync(path)) ?? 'nats-server';
 const FLOOR = 'kernel’s floor';
 const NODI = 'nodi-chat';
 
@@ -195,7 +196,9 @@ export async function run({ binaries, quick }) {
   const list = (values) => values.map((value) => digits(value, 2)).join(', ');
   const steady = at(5_000, 10, NODI);
   const burst = at(1_000, 200, NODI);
-  const idle = median(results.filter((one) => one.server === NODI && one.subscribers > 1_000).map((one) => one.idle_kib));
+  const idle = median(
+    results.filter((one) => one.server === NODI && one.subscribers > 1_000).map((one) => one.idle_kib),
+  );
   return {
     title: 'Chat',
     how: `one room over loopback, texts of ${TEXT_BYTES} bytes (frames of ${context.payload} bytes, the same for all), ${PUBLISHERS} publishers, ${context.ms / 1_000} s, median of ${runs}; the same client for all: one thread that parses frames`,
