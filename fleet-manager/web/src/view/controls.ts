@@ -47,10 +47,10 @@ export function makeControls(bar: HTMLElement, quality: HTMLElement): Controls {
     ),
     behind: element('span', { class: 'behind', 'aria-hidden': 'true' }),
     help: button('help', 'Keyboard shortcuts', 'roomy keyboard'),
-    float: button('float', 'Picture in picture'),
+    float: button('float', 'Picture in picture', 'picture'),
     chat: button('chat', 'Hide chat', 'roomy'),
     theatre: button('theatre', 'Theatre mode', 'roomy'),
-    full: button('expand', 'Full screen'),
+    full: button('expand', 'Full screen', 'picture'),
   };
   const row = element(
     'div',

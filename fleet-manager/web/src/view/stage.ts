@@ -45,6 +45,14 @@ export interface About extends Subject {
   readonly note: string;
 }
 
+/** What the page around the stage looks like. */
+export interface PageLook {
+  readonly theatre: boolean;
+  readonly chat: boolean;
+  /** There is room for a choice between these. */
+  readonly roomy: boolean;
+}
+
 export class Stage {
   readonly node: HTMLElement;
   /** Figures about playback, for the page to put where it likes. */
@@ -120,7 +128,9 @@ export class Stage {
   }
 
   /** What the page around looks like now, for the buttons that change it. */
-  showPage({ theatre, chat }: { readonly theatre: boolean; readonly chat: boolean }): void {
+  showPage({ theatre, chat, roomy }: PageLook): void {
+    setHidden(this.#controls.theatre, !roomy || this.#options.toggleTheatre === undefined);
+    setHidden(this.#controls.chat, !roomy || this.#options.toggleChat === undefined);
     setIcon(this.#controls.theatre, theatre ? 'split' : 'theatre');
     label(this.#controls.theatre, theatre ? 'Leave theatre mode' : 'Theatre mode');
     setIcon(this.#controls.chat, chat ? 'chat' : 'silence');
@@ -166,8 +176,6 @@ export class Stage {
     float.addEventListener('click', drift);
     full.addEventListener('click', fill);
     setHidden(float, !canFloat());
-    setHidden(chat, toggleChat === undefined);
-    setHidden(theatre, toggleTheatre === undefined);
     if (toggleChat !== undefined) chat.addEventListener('click', toggleChat);
     if (toggleTheatre !== undefined) theatre.addEventListener('click', toggleTheatre);
     volume.addEventListener('input', () => player.setVolume(volume.valueAsNumber));
@@ -276,6 +284,7 @@ export class Stage {
     this.#renderWords(phase);
     if (phase !== 'live') this.node.classList.remove('idle');
     else if (!this.#wasLive) this.#wake();
+    if ((phase === 'live') !== this.#wasLive) this.#lastReadoutMs = Number.NEGATIVE_INFINITY;
     this.#wasLive = phase === 'live';
     this.#renderControls(phase);
     this.#bar.render();
