@@ -2,6 +2,7 @@
 //! over it, following files that change, stopping on signals, telling systemd how it is. Nothing here knows about media or HTTP.
 
 pub mod config;
+pub mod damage;
 pub mod exit;
 pub mod logging;
 pub mod settings;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// How often files are looked at: a revocation takes effect within 2 s, with room for a busy machine.
 pub const PERIOD: Duration = Duration::from_millis(500);
@@ -123,14 +123,26 @@ pub async fn follow<T, E: Display>(
     read: impl Fn() -> Result<T, E>,
     value: watch::Sender<Arc<T>>,
 ) {
+    follow_or_when(what, files, Arc::default(), read, value).await;
+}
+
+/// [`follow`] for a value that is made of more than files: it is read anew at each notification too.
+pub async fn follow_or_when<T, E: Display>(
+    what: &'static str,
+    files: Vec<PathBuf>,
+    changed_elsewhere: Arc<Notify>,
+    read: impl Fn() -> Result<T, E>,
+    value: watch::Sender<Arc<T>>,
+) {
     let mut files: Vec<_> = files.iter().map(|path| WatchedFile::new(path)).collect();
     // What was read before the first look may be older than what is there now: the first look reads again.
     let mut first = true;
+    let mut notified = false;
     loop {
         // Each is looked at: `any` would stop at the first change and find the second one in the next turn.
         let changed =
             files.iter_mut().filter_map(|file| (!matches!(file.look(), Look::Same)).then_some(())).count();
-        if changed > 0 {
+        if changed > 0 || notified {
             match read() {
                 Ok(new) => {
                     value.send_replace(Arc::new(new));
@@ -142,7 +154,7 @@ pub async fn follow<T, E: Display>(
             }
         }
         first = false;
-        tokio::time::sleep(PERIOD).await;
+        notified = tokio::time::timeout(PERIOD, changed_elsewhere.notified()).await.is_ok();
     }
 }
 

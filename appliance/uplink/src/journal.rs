@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nodi_daemon::damage::set_aside;
 use nodi_protocol::hls::Segment;
 use nodi_protocol::{ChannelId, RenditionName, SessionId};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
@@ -108,20 +109,8 @@ impl Journal {
         let connection = match connect(path) {
             Ok(connection) => connection,
             Err(Error::Sqlite(error)) if is_damage(&error) => {
-                let aside = path.with_extension("damaged");
-                log::error!(
-                    "journal {} is damaged ({error}): set aside as {}",
-                    path.display(),
-                    aside.display()
-                );
-                std::fs::rename(path, &aside)
+                set_aside("journal", path, &error)
                     .map_err(|source| Error::File { path: path.to_owned(), source })?;
-                for suffix in ["-wal", "-shm"] {
-                    let mut name = path.as_os_str().to_owned();
-                    name.push(suffix);
-                    // Not there is fine: there is none after a clean end.
-                    let _ = std::fs::remove_file(name);
-                }
                 connect(path)?
             }
             Err(error) => return Err(error),

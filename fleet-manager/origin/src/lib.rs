@@ -14,7 +14,6 @@ pub mod live;
 pub mod metrics;
 pub mod push;
 pub mod registry;
-mod reload;
 pub mod rendered;
 pub mod serve;
 pub mod tls;
@@ -27,6 +26,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nodi_daemon::shutdown::Shutdown;
+use nodi_daemon::watch::{follow, follow_or_when};
 use nodi_protocol::stream_key::{KeyFileError, Verifier};
 use rustls::ServerConfig;
 use tokio::sync::{Semaphore, watch};
@@ -272,7 +272,7 @@ fn follow_tls(
 ) -> Result<watch::Receiver<Arc<ServerConfig>>, Error> {
     let (sender, receiver) = watch::channel(Arc::new(files.load()?));
     let paths = files.paths();
-    spawn(tasks, shutdown, reload::follow(what, paths, Arc::default(), move || files.load(), sender));
+    spawn(tasks, shutdown, follow(what, paths, move || files.load(), sender));
     Ok(receiver)
 }
 
@@ -287,7 +287,7 @@ fn follow_trust(
     let (changed, bulletin) = (bulletin.changed(), Arc::clone(bulletin));
     let read = move || read_trust(&keys.public, &bulletin);
     let (sender, receiver) = watch::channel(Arc::new(read()?));
-    spawn(tasks, shutdown, reload::follow("stream keys", paths, changed, read, sender));
+    spawn(tasks, shutdown, follow_or_when("stream keys", paths, changed, read, sender));
     Ok(receiver)
 }
 

@@ -23,9 +23,17 @@ pub enum What {
     /// Somebody said something.
     Message(Message),
     /// A message is taken away.
-    Deleted { message: EventId, #[serde(default, skip_serializing_if = "Option::is_none")] by: Option<User> },
+    Deleted {
+        message: EventId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<User>,
+    },
     /// All messages of somebody up to here are taken away.
-    Purged { user: User, #[serde(default, skip_serializing_if = "Option::is_none")] by: Option<User> },
+    Purged {
+        user: User,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<User>,
+    },
     /// All messages up to here are taken away.
     Cleared { by: User },
     /// Somebody may not speak; what they said is taken away.

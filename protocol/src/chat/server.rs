@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Event, Message};
 use super::action::Then;
+use super::event::{Event, Message};
 use super::settings::Settings;
 use super::{EventId, User};
 use crate::ChannelId;
@@ -40,7 +40,12 @@ pub enum Frame {
     /// To moderators: a message waits for a decision.
     Held { held: Held },
     /// To moderators: the decision on a held message; or it waited too long, without `by`.
-    Reviewed { id: EventId, allowed: bool, #[serde(default, skip_serializing_if = "Option::is_none")] by: Option<User> },
+    Reviewed {
+        id: EventId,
+        allowed: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<User>,
+    },
     /// To moderators: one more entry of the moderation log.
     Logged { entry: LogEntry },
 }

@@ -14,6 +14,7 @@ mod values;
 
 use std::path::{Path, PathBuf};
 
+use nodi_daemon::damage::set_aside;
 use rusqlite::{Connection, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
@@ -81,20 +82,8 @@ impl Store {
         let mut lost = false;
         let connection = match connect(path) {
             Err(Error::Sqlite(error)) if is_damage(&error) => {
-                let aside = path.with_extension("damaged");
-                log::error!(
-                    "store {} is damaged ({error}): set aside as {}",
-                    path.display(),
-                    aside.display()
-                );
-                std::fs::rename(path, &aside)
+                set_aside("store", path, &error)
                     .map_err(|source| Error::File { path: path.to_owned(), source })?;
-                for suffix in ["-wal", "-shm"] {
-                    let mut name = path.as_os_str().to_owned();
-                    name.push(suffix);
-                    // There is none after a clean end.
-                    let _ = std::fs::remove_file(name);
-                }
                 lost = true;
                 connect(path)?
             }

@@ -10,7 +10,13 @@ use crate::support::{Fleet, World, command, lines, now_ms, until};
 
 /// A box whose `identify` notes each run in `effect`, and then waits for the file `go` when it is told so by `hold`.
 async fn box_with_effects() -> (World, Fleet, BoxId) {
+    box_with("").await
+}
+
+/// The same, with more lines of configuration.
+async fn box_with(extra: &str) -> (World, Fleet, BoxId) {
     let mut world = World::new().await;
+    extra.clone_into(&mut world.extra);
     let dir = world.directory.path().display().to_string();
     world.script(
         "identify",
@@ -71,6 +77,32 @@ async fn an_agent_that_is_killed_while_a_command_runs_never_begins_it_again() {
         world.agent_killed();
     }
     assert_eq!(lines(&effect), ["1"]);
+}
+
+#[tokio::test]
+async fn an_agent_that_is_killed_between_accepted_and_running_begins_it_afterwards_and_once() {
+    // One place: what comes second is accepted, on disk and told, and cannot begin.
+    let (mut world, mut fleet, id) = box_with("[commands]\nrunning = 1\n").await;
+    std::fs::write(world.path("hold"), "").unwrap();
+    let first = command(identify(1));
+    fleet.order(&id, &first).await;
+    let effect = world.path("effect");
+    until("effect", || (lines(&effect).len() == 1).then_some(())).await;
+    let second = command(identify(2));
+    fleet.order(&id, &second).await;
+    fleet
+        .until("accepted", |fleet| {
+            fleet
+                .last::<Status>(&id, BoxTopic::CommandStatus(second.id))
+                .filter(|status| status.state == State::Accepted)
+        })
+        .await;
+    world.agent_killed();
+    std::fs::write(world.path("go"), "").unwrap();
+    world.agent_up();
+    assert_eq!(fleet.end(&id, first.id).await.state, State::Failed);
+    assert_eq!(fleet.end(&id, second.id).await.state, State::Succeeded);
+    assert_eq!(lines(&effect), ["1", "2"]);
 }
 
 #[tokio::test]

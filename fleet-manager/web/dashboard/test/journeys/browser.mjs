@@ -22,9 +22,10 @@ export class Person {
   /** A stream that has just begun has no picture yet. */
   #expected = [/thumbnail\.jpg/];
 
-  static async open(platform, screen = 'desktop') {
-    const browser = await openBrowser(SCREENS[screen]);
-    const person = new Person();
+  /** In a browser of their own, or in one that was `opened` already. */
+  static async open(platform, screen = 'desktop', opened) {
+    const browser = opened ?? (await openBrowser(SCREENS[screen]));
+    const person = new this();
     person.platform = platform;
     person.page = browser.page;
     person.close = browser.close;

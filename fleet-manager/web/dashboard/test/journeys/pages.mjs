@@ -26,7 +26,14 @@ const PAGES = [
   ['/no/such/page', /not found|no such/i, 'not-found'],
 ];
 
-export async function pages({ platform, report, screenshots }) {
+/** Each screen in one theme shows a page that does not fit; all four are for a person who looks at them. */
+const FEW = [
+  ['desktop', 'light'],
+  ['phone', 'dark'],
+];
+const ALL = [...FEW, ['desktop', 'dark'], ['phone', 'light']];
+
+export async function pages({ platform, report, screenshots, everything }) {
   report.journey('Every page, on a desktop and on a phone');
   const first = async (path, key) => (await platform.make('GET', `${path}?per_page=1`)).items[0]?.[key];
   const filled = {
@@ -34,10 +41,7 @@ export async function pages({ platform, report, screenshots }) {
     ':session': await first('/sessions', 'session'),
     ':channel': (await first('/sessions', 'channel')) ?? (await first('/channels', 'id')),
   };
-  for (const [screen, theme] of [
-    ['desktop', 'light'],
-    ['phone', 'dark'],
-  ]) {
+  for (const [screen, theme] of everything ? ALL : FEW) {
     const person = await Person.open(platform, screen);
     try {
       await person.page.emulateMedia({ colorScheme: theme });
@@ -45,7 +49,7 @@ export async function pages({ platform, report, screenshots }) {
         person.expectComplaint(/401/);
         await person.goto('/');
         await person.page.getByLabel('Password', { exact: true }).waitFor();
-        await person.shoot(screenshots, `${screen}-login`);
+        await person.shoot(screenshots, `${screen}-${theme}-login`);
         for (const finding of await person.findings()) report.finding(`${screen} log-in`, finding);
         await person.logIn();
         await person.heading('Overview');
@@ -59,12 +63,12 @@ export async function pages({ platform, report, screenshots }) {
             await person.goto(path);
             await person.heading(heading ?? /./);
             await person.settled();
-            await person.shoot(screenshots, `${screen}-${name}`);
+            await person.shoot(screenshots, `${screen}-${theme}-${name}`);
             for (const finding of await person.findings()) report.finding(`${screen} ${path}`, finding);
             for (const complaint of person.takeComplaints()) report.finding(`${screen} ${path}`, complaint);
           });
         } catch {
-          await person.shoot(screenshots, `failed-${screen}-${name}`).catch(() => {});
+          await person.shoot(screenshots, `failed-${screen}-${theme}-${name}`).catch(() => {});
           person.takeComplaints();
         }
       }

@@ -69,6 +69,11 @@ export class Report {
     }
   }
 
+  /** Something worth knowing about the step that runs. */
+  note(what) {
+    process.stdout.write(`        ${what}\n`);
+  }
+
   /** A finding that does not stop what comes after it. */
   finding(where, what) {
     process.stdout.write(`  FAIL  ${where}: ${what}\n`);
