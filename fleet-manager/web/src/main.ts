@@ -1,5 +1,7 @@
 // The watch site.
 
+import './early';
+
 import { mount } from 'svelte';
 
 import { wording } from '../dashboard/src/api/problem';

@@ -30,7 +30,21 @@ export function parseStatus(body: unknown): StatusAnswer {
   };
 }
 
-export async function fetchStatus(url: string): Promise<StatusAnswer> {
+/** One answer that was asked for before anybody needed it. */
+let foreseen: { readonly url: string; readonly answer: Promise<StatusAnswer> } | null = null;
+
+/** Asks now for what `fetchStatus` is called for in a moment: the next call for this address gets the answer. */
+export function foresee(url: string): void {
+  foreseen = { url, answer: ask(url) };
+}
+
+export function fetchStatus(url: string): Promise<StatusAnswer> {
+  const early = foreseen;
+  foreseen = null;
+  return early?.url === url ? early.answer : ask(url);
+}
+
+async function ask(url: string): Promise<StatusAnswer> {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS), cache: 'no-cache' });
     // A channel that never was on the air is offline to a viewer.

@@ -1,11 +1,11 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import { addressOf, channelOf } from '../src/address';
 import { delayMs, IDLE_MS, INTERRUPTED_MS } from '../src/backoff';
 import { bitrate, frames, resolution, seconds } from '../src/format';
 import { playlistNames } from '../src/playback/ladder';
 import { parsePreferences } from '../src/preferences';
-import { parseStatus } from '../src/status';
+import { fetchStatus, foresee, parseStatus } from '../src/status';
 import { runShortcut, type Actions } from '../src/view/shortcuts';
 import { sideOf, Taps } from '../src/view/taps';
 
@@ -159,5 +159,22 @@ describe('fingers', () => {
 
   it('mean a third of the picture', () => {
     expect([10, 150, 290].map((x) => sideOf(x, 300))).toEqual(['left', 'middle', 'right']);
+  });
+});
+
+describe('a status that was foreseen', () => {
+  it('is asked for once, and only for the address that it was foreseen for', async () => {
+    const asked: string[] = [];
+    vi.stubGlobal('fetch', (url: string) => {
+      asked.push(url);
+      return Promise.resolve(Response.json({ state: 'live', started_unix_ms: asked.length }));
+    });
+    foresee('/live/a/status.json');
+    expect(asked).toHaveLength(1);
+    expect(await fetchStatus('/live/a/status.json')).toMatchObject({ startedUnixMs: 1 });
+    expect(await fetchStatus('/live/a/status.json')).toMatchObject({ startedUnixMs: 2 });
+    foresee('/live/a/status.json');
+    expect(await fetchStatus('/live/b/status.json')).toMatchObject({ startedUnixMs: 4 });
+    vi.unstubAllGlobals();
   });
 });
