@@ -93,9 +93,9 @@ describe('names', () => {
 
 describe('numbers', () => {
   it('are short', () => {
-    expect([0, 7, 999, 1_234, 15_400].map(short)).toEqual(['0', '7', '999', '1.2K', '15.4K']);
+    expect([0, 7, 999, 1_234, 15_400].map(short)).toEqual(['0', '7', '999', '1.2k', '15.4k']);
     expect(viewers(1)).toBe('1 viewer');
-    expect(viewers(2_000)).toBe('2K viewers');
+    expect(viewers(2_000)).toBe('2k viewers');
   });
 });
 

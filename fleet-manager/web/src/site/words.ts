@@ -2,12 +2,12 @@
 
 const COMPACT = new Intl.NumberFormat('en-GB', { notation: 'compact', maximumFractionDigits: 1 });
 
-/** `7`, `1.2K`, `15K`: short enough for a corner of a picture. */
+/** `7`, `1.2k`, `15k`: short enough for a corner of a picture. */
 export function short(count: number): string {
   return COMPACT.format(count);
 }
 
-/** `1 viewer`, `1.2K viewers`. */
+/** `1 viewer`, `1.2k viewers`. */
 export function viewers(count: number): string {
   return `${short(count)} ${count === 1 ? 'viewer' : 'viewers'}`;
 }

@@ -75,7 +75,7 @@ describe('an account', () => {
     );
     expect(colors[1]).toBe('rgb(242, 193, 78)');
     expect(colors[0]).not.toBe(colors[1]);
-    await page.getByRole('button', { name: 'Chosen for you' }).click();
+    await page.getByRole('button', { name: 'Automatic' }).click();
     await expect.poll(() => site.account?.color).toBeNull();
   });
 

@@ -19,7 +19,7 @@ describe('the directory', () => {
     const first = await cards().first().textContent();
     expect(first).toContain('Sunrise over Dhaka');
     expect(first).toContain('Rooftop_Radio');
-    expect(first).toContain('12.5K viewers');
+    expect(first).toContain('12.5k viewers');
     expect(first).toMatch(/On air for 5:12:\d\d/);
     await it_.page.getByRole('button', { name: 'Just started' }).click();
     expect((await titles())[0]).toBe('Blitz without words');
