@@ -1,0 +1,62 @@
+//! `nodi-chat --config PATH`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use nodi_chat::config::Config;
+use nodi_chat::{Chat, shutdown_deadline};
+use nodi_daemon::{config, exit, logging, shutdown, systemd};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Chat for live channels: rooms over WebSockets.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The configuration file, TOML.
+    #[arg(long, default_value = "/etc/nodi/chat.toml")]
+    config: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let config = match config::load::<Config>(&arguments.config) {
+        Ok(config) => config,
+        Err(error) => {
+            logging::init("nodi-chat", log::LevelFilter::Info);
+            log::error!("{error}");
+            return ExitCode::from(exit::CONFIG);
+        }
+    };
+    logging::init("nodi-chat", config.log_level);
+    match run(config) {
+        Ok(()) => ExitCode::from(exit::OK),
+        Err(error) => {
+            log::error!("{error:#}");
+            ExitCode::from(exit::FAILURE)
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(config: Config) -> anyhow::Result<()> {
+    // An error means that a provider is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    raise_file_limit();
+    let shutdown = shutdown::on_signals(shutdown_deadline(&config))?;
+    let chat = Chat::start(config, &shutdown)?;
+    log::info!(address:% = chat.address; "serving");
+    systemd::ready();
+    chat.stopped().await;
+    log::info!("stopped");
+    Ok(())
+}
+
+/// Every connection is a file descriptor.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        log::warn!("cannot raise the limit of open files: {error}");
+    }
+}
