@@ -21,5 +21,6 @@ mod people;
 mod process;
 mod proxy;
 mod roles;
+mod site;
 mod support;
 mod tokens;

@@ -35,7 +35,7 @@ pub(crate) fn operations() -> Vec<Operation> {
 }
 
 /// Ids that are well formed and nobody's.
-fn with_ids(path: &str) -> String {
+pub(crate) fn with_ids(path: &str) -> String {
     let mut path = path.to_owned();
     for (name, value) in [
         ("{version}", "1"),

@@ -23,6 +23,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Fleet {
     pub(crate) url: String,
     pub(crate) https: Option<std::net::SocketAddr>,
+    /// Where the watch site's API is served alone.
+    pub(crate) site: Option<std::net::SocketAddr>,
     pub(crate) app: App,
     pub(crate) clock: Arc<Manual>,
     pub(crate) dir: TempDir,
@@ -61,9 +63,9 @@ impl Fleet {
         let (trigger, shutdown) = shutdown::manual();
         let server = Server::start(config, system, shutdown).await.unwrap();
         let url = format!("http://{}", server.http.unwrap());
-        let (app, https) = (server.app.clone(), server.https);
+        let (app, https, site) = (server.app.clone(), server.https, server.site);
         let running = tokio::spawn(server.run());
-        Self { url, https, app, clock, dir, http: reqwest::Client::new(), trigger, running }
+        Self { url, https, site, app, clock, dir, http: reqwest::Client::new(), trigger, running }
     }
 
     pub(crate) async fn stop(self) {
@@ -129,8 +131,8 @@ pub(crate) enum As {
 
 #[derive(Clone)]
 pub(crate) struct User {
-    http: reqwest::Client,
-    url: String,
+    pub(crate) http: reqwest::Client,
+    pub(crate) url: String,
     pub(crate) as_whom: As,
 }
 

@@ -18,6 +18,7 @@
 mod alerts;
 mod ingests;
 mod receiver;
+mod site;
 mod streams;
 #[path = "../boxes/support/mod.rs"]
 mod support;

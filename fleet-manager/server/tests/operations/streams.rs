@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::now_ms;
 use crate::support::{Fleet, Robot, command_id, session_id, wait};
 
-fn session(n: u64, warnings: &[&str]) -> Session {
+pub fn session(n: u64, warnings: &[&str]) -> Session {
     let warning = |code: &&str| Warning { code: (**code).to_owned(), text: "so it is".to_owned() };
     Session {
         session: session_id(n),

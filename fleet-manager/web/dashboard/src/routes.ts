@@ -13,7 +13,7 @@ export interface Route {
   /** For the window's title until the page says more. */
   readonly title: string;
   /** The least role; `streamer`: everybody who is logged in. */
-  readonly role: Role;
+  readonly role: Exclude<Role, 'member'>;
   readonly load: () => Promise<{ default: Component<PageProps> | Component<Record<string, never>> }>;
 }
 
@@ -21,7 +21,7 @@ export interface Entry {
   readonly href: string;
   readonly label: string;
   readonly icon: IconName;
-  readonly role: Role;
+  readonly role: Exclude<Role, 'member'>;
   /** In the bar at the bottom of a phone. */
   readonly thumb?: boolean;
   /** The number beside it. */

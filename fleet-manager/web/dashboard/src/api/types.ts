@@ -1,6 +1,7 @@
 // What the REST API says, as far as the dashboard reads it. Times end in `_ms`: milliseconds since the Unix epoch.
 
-export type Role = 'viewer' | 'operator' | 'administrator' | 'streamer';
+/** Members have an account of the watch site, and no way in here. */
+export type Role = 'viewer' | 'operator' | 'administrator' | 'streamer' | 'member';
 
 export interface Person {
   readonly id: string;

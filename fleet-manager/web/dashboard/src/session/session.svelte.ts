@@ -4,7 +4,13 @@ import { api } from '../api/client';
 import { ApiError } from '../api/problem';
 import type { Me, Person, Role } from '../api/types';
 
-const RANK: Readonly<Record<Role, number>> = { streamer: 0, viewer: 1, operator: 2, administrator: 3 };
+const RANK: Readonly<Record<Role, number>> = {
+  member: -1,
+  streamer: 0,
+  viewer: 1,
+  operator: 2,
+  administrator: 3,
+};
 
 /** Timers of the browser hold at most 2^31 - 1 ms. */
 const LONGEST_TIMER_MS = 2_000_000_000;
@@ -24,7 +30,7 @@ class Session {
   }
 
   /** Whether the person has at least this role. A streamer is below every other. */
-  can(role: Exclude<Role, 'streamer'>): boolean {
+  can(role: Exclude<Role, 'streamer' | 'member'>): boolean {
     return this.person !== null && RANK[this.person.role] >= RANK[role];
   }
 
