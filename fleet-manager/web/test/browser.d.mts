@@ -5,3 +5,12 @@ export function openBrowser(options?: {
   height?: number;
   phone?: boolean;
 }): Promise<{ page: Page; close: () => Promise<void> }>;
+
+export function openCrowd(): Promise<{
+  person: (options?: {
+    width?: number;
+    height?: number;
+    phone?: boolean;
+  }) => Promise<{ page: Page; close: () => Promise<void> }>;
+  close: () => Promise<void>;
+}>;
