@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { lastLive, streamerOf, windowTitle } from '../src/channel/words';
+import { lastLive, offAir, streamerOf, windowTitle } from '../src/channel/words';
 import type { ChannelInfo } from '../src/site/api';
 
 const HOUR_MS = 3_600_000;
@@ -10,6 +10,7 @@ const INFO: ChannelInfo = {
   description: '',
   streamer: { id: 'p1', name: 'Ada' },
   live: false,
+  suspended: false,
   suspended: false,
   last_live_ms: 7 * HOUR_MS,
   viewers: 0,
@@ -32,5 +33,11 @@ describe('what the channel page says', () => {
     expect(lastLive(INFO, 10 * HOUR_MS)).toBe('Was live 3 h ago.');
     expect(lastLive({ ...INFO, last_live_ms: null }, 10 * HOUR_MS)).toBe('');
     expect(lastLive(null, 10 * HOUR_MS)).toBe('');
+    expect(offAir(INFO, false, 10 * HOUR_MS)?.detail).toMatch(
+      /^Was live 3 h ago\. Playback starts by itself/,
+    );
+    expect(offAir(null, false, 0)).toBeNull();
+    expect(offAir(null, true, 0)?.title).toBe('No such channel');
+    expect(offAir({ ...INFO, suspended: true }, false, 0)?.title).toBe('Suspended');
   });
 });

@@ -71,7 +71,7 @@ const WRITING =
 /** What is pressed with the space bar, and what is moved in with the arrow keys. */
 const PRESSED = 'button, a, summary, input, [role=menu], [role=option]';
 const MOVED_IN =
-  'input, [role=menu], [role=slider], [role=log], [role=listbox], [role=tablist], [role=grid], [role=toolbar]';
+  'input, [role=menu], [role=slider], [role=log], [role=feed], [role=listbox], [role=tablist], [role=grid], [role=toolbar]';
 
 export function listenForShortcuts(actions: Actions, signal: AbortSignal): void {
   const onKey = (event: KeyboardEvent): void => {

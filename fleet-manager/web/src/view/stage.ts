@@ -2,7 +2,7 @@
 // nothing of the page around it, so that playback starts before anything else of the site has been asked for.
 
 import { bitrate, frames, resolution, seconds } from '../format';
-import { wordsFor, type Phase } from '../phase';
+import { wordsFor, type Phase, type Words } from '../phase';
 import { behindLabel } from '../playback/dvr';
 import { Player } from '../player';
 import { loadPreferences, savePreferences } from '../preferences';
@@ -41,8 +41,8 @@ export interface StageOptions {
 export interface About extends Subject {
   /** Shown while there is no video. */
   readonly still: string | null;
-  /** A sentence for a channel that is off the air: when it was live last. */
-  readonly note: string;
+  /** What is said of a channel that is off the air. */
+  readonly offAir: Words | null;
 }
 
 /** What the page around the stage looks like. */
@@ -80,7 +80,7 @@ export class Stage {
   };
   readonly #gone = new AbortController();
   #savedChoice: string;
-  #note = '';
+  #offAir: Words | null = null;
   #stillUrl: string | null = null;
   #wasLive = false;
   #wasIdle = false;
@@ -140,7 +140,7 @@ export class Stage {
 
   showAbout(about: About): void {
     this.#system.show(about);
-    this.#note = about.note;
+    this.#offAir = about.offAir;
     if (about.still !== this.#stillUrl) {
       this.#stillUrl = about.still;
       if (about.still === null) this.#still.removeAttribute('src');
@@ -299,7 +299,8 @@ export class Stage {
   }
 
   #renderWords(phase: Phase): void {
-    const words = wordsFor(phase, this.player.status);
+    const said = phase === 'offline' ? this.#offAir : null;
+    const words = said ?? wordsFor(phase, this.player.status);
     const waits =
       phase === 'buffering' || phase === 'connecting' || phase === 'starting' || phase === 'reconnecting';
     const off = phase === 'offline' || phase === 'ended';
@@ -308,8 +309,7 @@ export class Stage {
     setHidden(this.#overlay, words === null && !waits);
     setHidden(this.#spinner, !waits);
     setText(this.#title, words?.title ?? '');
-    const note = phase === 'offline' && this.#note !== '' ? `${this.#note} ` : '';
-    setText(this.#detail, `${note}${words?.detail ?? ''}`);
+    setText(this.#detail, words?.detail ?? '');
     setHidden(this.#unmute, !(this.#video.muted && phase === 'live'));
   }
 
