@@ -17,7 +17,7 @@ export function isAbout({ message }: MessageRow, me: string | null): boolean {
 
 /** One string for each thing to say. */
 export function announcement(rows: readonly MessageRow[], me: string | null): string[] {
-  const heard = rows.filter(({ gone, message }) => gone === null && message.user.id !== me);
+  const heard = rows.filter(({ gone, past, message }) => gone === null && !past && message.user.id !== me);
   if (heard.length <= MOST) return heard.map(spoken);
   const about = heard.filter((row) => isAbout(row, me)).slice(-MOST);
   return [...about.map(spoken), `${heard.length - about.length} new messages`];

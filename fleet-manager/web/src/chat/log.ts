@@ -25,6 +25,8 @@ export interface MessageRow {
   readonly atMs: number;
   readonly message: Message;
   readonly gone: Gone | null;
+  /** Was said before the viewer came, or while the connection was down. */
+  readonly past: boolean;
 }
 
 /** Something that happened, in words. */
@@ -99,11 +101,11 @@ export class MessageLog {
     this.#append({ kind: 'gap', key: `gap-${this.#gaps}`, atMs });
   }
 
-  apply(event: Event): void {
+  apply(event: Event, past = false): void {
     const { id, at_ms: atMs } = event;
     switch (event.t) {
       case 'message':
-        this.#append({ kind: 'message', key: id, atMs, message: event, gone: null });
+        this.#append({ kind: 'message', key: id, atMs, message: event, gone: null, past });
         break;
       case 'deleted':
         this.#take(({ key }) => key === event.message, { why: 'deleted', by: event.by ?? null });

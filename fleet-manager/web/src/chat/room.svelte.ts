@@ -298,10 +298,17 @@ export class Room {
   }
 
   #happened(event: Event, past: boolean): void {
-    this.log.apply(event);
+    this.log.apply(event, past);
     if (event.t === 'message') {
       this.people.saw(event.user);
-      const row = { kind: 'message', key: event.id, atMs: event.at_ms, message: event, gone: null } as const;
+      const row = {
+        kind: 'message',
+        key: event.id,
+        atMs: event.at_ms,
+        message: event,
+        gone: null,
+        past,
+      } as const;
       if (!past && isAbout(row, this.me)) this.mentions += 1;
       return;
     }

@@ -111,6 +111,7 @@ describe('what is read out', () => {
     atMs: 0,
     message: { user: user(name), text, ...more },
     gone: null,
+    past: false,
   });
 
   it('is all while it is little, without one’s own', () => {
