@@ -88,7 +88,7 @@ pub struct Public {
     pub max_connections: usize,
     /// How long a connection may take to send a request's head, and may be idle, in seconds. Default 75.
     pub idle_timeout_s: u64,
-    /// A directory with the watch page: `index.html` for `/watch/<channel>`, and what it loads. Default: none.
+    /// A directory with the watch site: `index.html` for each of its pages, and what it loads. Default: none.
     pub web_root: Option<PathBuf>,
 }
 

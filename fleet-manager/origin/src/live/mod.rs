@@ -1,5 +1,5 @@
 //! What viewers and CDN edges fetch: playlists that wait for what comes next, segments and parts out of
-//! memory, the watch page.
+//! memory, the watch site.
 
 pub mod answer;
 mod growing;
@@ -120,8 +120,8 @@ impl Live {
                 (Kind::Thumbnail, answer)
             }
             Target::Health => (Kind::Other, Answer::text(StatusCode::OK, "ok\n")),
-            Target::Page { index } => match &self.pages {
-                Some(pages) => (Kind::Page, pages.answer(method, uri, headers, index).await),
+            Target::Page(page) => match &self.pages {
+                Some(pages) => (Kind::Page, pages.answer(method, uri, headers, page).await),
                 None => (Kind::Other, Answer::not_found()),
             },
             Target::Nothing => (Kind::Other, Answer::not_found()),

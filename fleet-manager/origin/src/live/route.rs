@@ -29,11 +29,20 @@ pub enum Target<'a> {
         rendition: &'a str,
         object: Object,
     },
-    /// A file of the watch page; `/watch/<channel>` is its index.
-    Page {
-        index: bool,
-    },
+    /// Something of the watch site.
+    Page(Page),
     Nothing,
+}
+
+/// The site's pages are one document, which finds out from its address what to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Page {
+    /// A page of the site.
+    Document,
+    /// No page, but an address that somebody may have typed: the document says so.
+    Missing,
+    /// What the document loads.
+    File,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,10 +59,31 @@ pub fn target(path: &str) -> Target<'_> {
     }
     match path {
         "/healthz" => Target::Health,
-        "/" => Target::Page { index: true },
-        _ if path.starts_with("/watch/") => Target::Page { index: true },
-        _ => Target::Page { index: false },
+        _ => Target::Page(page(path)),
     }
+}
+
+/// First segments of what others serve on the same host, or of files: programs ask for these, and read no page.
+const NO_PAGES: [&str; 5] = ["assets", "chat", "emotes", "live", "site"];
+
+fn page(path: &str) -> Page {
+    let Some(rest) = path.strip_prefix('/') else { return Page::File };
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let mut segments = rest.split('/');
+    let first = segments.next().unwrap_or("");
+    match (first, segments.next(), segments.next()) {
+        ("", None, None) if path == "/" => Page::Document,
+        ("following" | "account" | "studio", None, None) => Page::Document,
+        ("watch" | "studio", Some(channel), None) if is_word(channel) => Page::Document,
+        _ if !NO_PAGES.contains(&first) && rest.split('/').all(is_word) => Page::Missing,
+        _ => Page::File,
+    }
+}
+
+/// What stands between slashes in an address that people read: no file's name, nothing escaped.
+fn is_word(segment: &str) -> bool {
+    !segment.is_empty()
+        && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 fn live(rest: &str) -> Option<Target<'_>> {
@@ -158,8 +188,43 @@ mod tests {
         for nothing in ["/live/", "/live/a", "/live//a//b", "/live/a/b/c", "/live/a/../b.m3u", "/live/a/x"] {
             assert_eq!(target(nothing), Target::Nothing, "{nothing}");
         }
-        assert_eq!(target("/watch/a"), Target::Page { index: true });
-        assert_eq!(target("/assets/a.js"), Target::Page { index: false });
+    }
+
+    #[test]
+    fn the_sites_pages_are_told_from_its_files() {
+        for page in [
+            "/",
+            "/watch/a",
+            "/watch/a/",
+            "/watch/Room_1",
+            "/following",
+            "/account",
+            "/account/",
+            "/studio",
+            "/studio/a-1",
+        ] {
+            assert_eq!(target(page), Target::Page(Page::Document), "{page}");
+        }
+        for missing in ["/watch", "/watch/a/b", "/studio/a/b/c", "/nowhere", "/following/a", "/index"] {
+            assert_eq!(target(missing), Target::Page(Page::Missing), "{missing}");
+        }
+        for file in [
+            "/assets/a.js",
+            "/emotes/heart.svg",
+            "/emotes/heart",
+            "/logo.svg",
+            "/theme.js",
+            "/site/v1/live",
+            "/chat/ws",
+            "/live",
+            "//",
+            "/watch//a",
+            "/watch/a%2Fb",
+            "/watch/a.b",
+            "*",
+        ] {
+            assert_eq!(target(file), Target::Page(Page::File), "{file}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use reqwest::{Client, Method, Version};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::{Platform, client, live_session, media, part_bytes, read};
+use crate::support::{Platform, client, live_session, media, part_bytes};
 
 #[tokio::test]
 async fn playlists_are_compressed_once_and_validated() {
@@ -251,21 +251,45 @@ async fn strange_paths_are_nothing() {
 }
 
 #[tokio::test]
-async fn the_watch_page_is_served_for_every_channel() {
+async fn the_watch_site_is_one_document_and_its_files() {
     let platform = Platform::start_with("web_root = 'DIR/web'\n").await;
-    std::fs::create_dir_all(platform.file("web/assets")).unwrap();
-    std::fs::write(platform.file("web/index.html"), "<!doctype html>watch").unwrap();
+    for directory in ["web/assets", "web/emotes"] {
+        std::fs::create_dir_all(platform.file(directory)).unwrap();
+    }
+    let document = "<!doctype html>watch";
+    std::fs::write(platform.file("web/index.html"), document).unwrap();
     std::fs::write(platform.file("web/assets/a-1.js"), "let a;").unwrap();
-    for path in ["/watch/nodi", "/watch/nodi/", "/"] {
+    std::fs::write(platform.file("web/emotes/heart.svg"), "<svg/>").unwrap();
+    std::fs::write(platform.file("web/theme.js"), "let b;").unwrap();
+    for path in ["/", "/watch/nodi", "/watch/nodi/", "/following", "/account", "/studio", "/studio/nodi"] {
         let page = platform.get(path).await;
+        assert_eq!(page.status(), 200, "{path}");
         assert_eq!(page.headers()["content-type"], "text/html", "{path}");
         assert_eq!(page.headers()["cache-control"], "no-cache", "{path}");
-        assert_eq!(page.text().await.unwrap(), read(&platform.file("web/index.html")));
+        let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
+        assert!(policy.starts_with("default-src 'self'") && !policy.contains("unsafe"), "{policy}");
+        assert_eq!(page.text().await.unwrap(), document);
     }
-    let asset = platform.get("/assets/a-1.js").await;
-    assert_eq!(asset.headers()["cache-control"], "public, max-age=31536000, immutable");
-    assert_eq!(asset.headers()["content-type"], "text/javascript");
-    assert_eq!(platform.status_of("/assets/b.js").await, 404);
+    // The document says itself that there is no such page; nobody keeps that.
+    let missing = platform.get("/nowhere").await;
+    assert_eq!(missing.status(), 404);
+    assert_eq!(missing.headers()["cache-control"], "no-store");
+    assert_eq!(missing.text().await.unwrap(), document);
+    for (path, content_type, caching) in [
+        ("/assets/a-1.js", "text/javascript", "public, max-age=31536000, immutable"),
+        ("/emotes/heart.svg", "image/svg+xml", "public, max-age=86400, stale-while-revalidate=604800"),
+        ("/theme.js", "text/javascript", "public, max-age=600, stale-while-revalidate=86400"),
+    ] {
+        let file = platform.get(path).await;
+        assert_eq!(file.headers()["content-type"], content_type, "{path}");
+        assert_eq!(file.headers()["cache-control"], caching, "{path}");
+        assert_eq!(file.headers()["x-content-type-options"], "nosniff", "{path}");
+    }
+    for nothing in ["/assets/b.js", "/emotes/none.svg", "/site/v1/live", "/chat/rooms", "/watch/a.b"] {
+        let answer = platform.get(nothing).await;
+        assert_eq!(answer.status(), 404, "{nothing}");
+        assert_eq!(answer.text().await.unwrap(), "", "{nothing}");
+    }
 }
 
 #[tokio::test]

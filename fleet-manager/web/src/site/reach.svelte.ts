@@ -8,6 +8,9 @@ const NOTICE_MS = 3_000;
 class Reach {
   /** True when nothing was heard of the server for long enough that a person should know. */
   away = $state(false);
+  /** Rises whenever the server answers again after it did not. */
+  returns = $state(0);
+  private lost = false;
   private notice: ReturnType<typeof setTimeout> | undefined;
 
   constructor() {
@@ -20,7 +23,10 @@ class Reach {
       clearTimeout(this.notice);
       this.notice = undefined;
       this.away = false;
+      if (this.lost) this.returns += 1;
+      this.lost = false;
     } else {
+      this.lost = true;
       this.notice ??= setTimeout(() => (this.away = true), NOTICE_MS);
     }
   }
