@@ -11,7 +11,6 @@ const INFO: ChannelInfo = {
   streamer: { id: 'p1', name: 'Ada' },
   live: false,
   suspended: false,
-  suspended: false,
   last_live_ms: 7 * HOUR_MS,
   viewers: 0,
   followers: 3,
