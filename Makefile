@@ -21,7 +21,7 @@ test: build web ## All tests: Rust, documentation examples, pages, end to end, s
 	$(CARGO) nextest run --locked --workspace --no-fail-fast
 	$(CARGO) test --locked --workspace --doc --quiet
 	npm --prefix $(WEB) test
-	appliance/fuzz/run.sh 10
+	scripts/fuzz 10
 	fleet-manager/server/tests/schemathesis/run
 
 check: ## Formatting, lints, licences, documentation, types: warnings are errors
@@ -42,7 +42,7 @@ bench: ## Our processes beside their peers on this machine, as tables (release b
 
 fuzz: ## Every fuzz target and Schemathesis, FUZZ_SECONDS (300) each
 	@scripts/setup build
-	appliance/fuzz/run.sh $(FUZZ_SECONDS)
+	scripts/fuzz $(FUZZ_SECONDS)
 	@scripts/setup test
 	fleet-manager/server/tests/schemathesis/run $(FUZZ_SECONDS)
 

@@ -75,7 +75,7 @@ listen = "127.0.0.1:${port}"
 per_address = 20000
 frames_per_s = 1000
 frames_burst = 1000
-[limits]
+[moderation.limits]
 account = { burst = 100000, per_s = 1 }
 attempts = { burst = 100000, per_s = 1 }
 address = { burst = 100000, per_s = 1 }

@@ -1,5 +1,5 @@
-//! Fuzz targets: one function each, which panics when something is wrong. The binaries hand them to libFuzzer (`run.sh`); the
-//! tests hand them the seeds, and every input that was ever a finding.
+//! Fuzz targets: one function each, which panics when something is wrong. The binaries hand them to libFuzzer (`scripts/fuzz`);
+//! the tests hand them the seeds, and every input that was ever a finding.
 
 #![allow(
     clippy::panic,
