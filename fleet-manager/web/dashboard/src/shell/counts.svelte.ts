@@ -3,7 +3,7 @@
 import { api } from '../api/client';
 import type { Overview } from '../api/types';
 import { live } from '../live/live.svelte';
-import { Resource } from '../live/resource.svelte';
+import { Resource } from '../live/fetched.svelte';
 
 export const overview = new Resource<Overview>((signal) => api.get<Overview>('/overview', { signal }));
 
