@@ -464,6 +464,7 @@ export class Player {
     const now = performance.now();
     if (!this.#framesShown || this.video.seeking || this.video.paused || now < this.#settledAtMs) return;
     this.#stalls += 1;
+    this.#rewind.ranDry();
     // Behind live there is no distance to hold.
     if (this.isFollowingLive) this.#pace.stalled(now);
     this.#note(`stall at ${this.video.currentTime.toFixed(2)}`);

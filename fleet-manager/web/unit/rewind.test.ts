@@ -63,6 +63,16 @@ describe('Rewind', () => {
     expect(rewind.isFollowing).toBe(true);
   });
 
+  it('follows again when the viewer ran into the end, but not when the network was slow', () => {
+    rewind.leave(20);
+    video.currentTime = 139;
+    rewind.ranDry();
+    expect(rewind.isFollowing).toBe(false);
+    video.currentTime = 158.2;
+    rewind.ranDry();
+    expect(rewind.isFollowing).toBe(true);
+  });
+
   it('goes on with the oldest when what comes next is gone', () => {
     rewind.leave(50);
     video.currentTime = 109;

@@ -7,6 +7,8 @@ import { hasFallenOut, oldest, positionFor, timelineOf, type DvrWindow, type Tim
 const PAUSED_BEHIND_S = 1.5;
 /** A viewer who is behind live and gets this near follows the live edge again: it stood still meanwhile. */
 const CAUGHT_UP_S = 0.25;
+/** A playhead stops this near to the end of what is loaded. */
+const AT_THE_END_S = 0.5;
 
 export class Rewind {
   readonly #video: HTMLVideoElement;
@@ -65,6 +67,14 @@ export class Rewind {
     const position = positionFor(this.#window, this.#timeline.live, behind);
     if (position !== null) this.#following = false;
     return position;
+  }
+
+  /** Playback ran dry. Whoever ran into the end that the playlist has so far is at live, which stands still. */
+  ranDry(): void {
+    if (this.#window === null) return;
+    // The window's end is where it would be by now, up to a segment further on than what there is.
+    const ahead = this.#window.end - this.#video.currentTime;
+    if (ahead < this.#window.segment + AT_THE_END_S) this.#following = true;
   }
 
   /** Where to go on when what comes next has left the window; `null`: it has not. */
