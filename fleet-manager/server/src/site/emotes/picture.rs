@@ -225,7 +225,7 @@ mod tests {
             }
             if let Ok(picture) = read(&bytes) {
                 prop_assert!(picture.width <= MAX_SIDE && picture.height <= MAX_SIDE && picture.frames <= MAX_FRAMES);
-                prop_assert_eq!(read(&picture.bytes), Ok(picture.clone()));
+                prop_assert_eq!(read(&picture.bytes), Ok(picture));
             }
         }
 
