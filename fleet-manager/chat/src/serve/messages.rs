@@ -57,10 +57,12 @@ pub(super) async fn answer(
 }
 
 async fn erase(service: &Arc<Service>, account: &str) -> Answer {
-    // Rooms first: what they would still write afterwards is before it in the store's queue.
-    service.rooms.erase(account).await;
     match service.store.erase(account).await {
-        Ok(erased) => Answer::json(&Erased { erased: erased.messages }),
+        Ok(erased) => {
+            // What open rooms had on its way goes with the note that they get.
+            service.rooms.erase(account).await;
+            Answer::json(&Erased { erased: erased.messages })
+        }
         Err(error) => {
             log::error!("messages of an account cannot be erased: {error}");
             unavailable()
