@@ -27,7 +27,7 @@ const LIVE_FOR_MS = 3_000;
 const INTERRUPTED_FOR_MS = 120_000;
 /** After a seek or an opening of ours, `waiting` events are no stalls. */
 const SETTLE_MS = 1_500;
-/** Starting later than this behind the target is worth a jump, if this share of the target is buffered then. */
+/** A jump forwards by less than this is not worth it, and on starting none that leaves less than this share of the target buffered. */
 const WORTH_SKIPPING_S = 0.25;
 const BUFFERED_AFTER_SKIP = 0.5;
 /** Diagnostics keep this many events. */
@@ -204,7 +204,7 @@ export class Player {
     this.#rewind.follow();
     this.#settle();
     this.video.playbackRate = 1;
-    this.#engine?.seekToLive(this.#pace.room);
+    this.#seekToLive();
     if (this.video.paused) this.#play();
     this.#placeInWindow();
     this.#changed();
@@ -376,6 +376,17 @@ export class Player {
     this.#seek(position);
   }
 
+  /** With the room that this viewer needs on top of what the playlist wants. */
+  #livePosition(): number | null {
+    const position = this.#engine?.livePosition() ?? null;
+    return position === null ? null : position - this.#pace.room;
+  }
+
+  #seekToLive(): void {
+    const position = this.#livePosition();
+    if (position !== null) this.video.currentTime = position;
+  }
+
   #seek(position: number): void {
     this.#settle();
     this.video.playbackRate = 1;
@@ -390,6 +401,8 @@ export class Player {
     if (latency === null || holdBack === null || !this.isFollowingLive || now < this.#settledAtMs) return;
     const pace = this.#pace.next({ latency, holdBack, buffered: this.buffered }, now);
     if (pace.jump) {
+      // While the edge stands still there is nowhere to go.
+      if ((this.#livePosition() ?? 0) < this.video.currentTime + WORTH_SKIPPING_S) return;
       this.#note(`${latency.toFixed(1)} s behind: to live`);
       this.goLive();
     } else if (this.video.playbackRate !== pace.rate) {
@@ -481,7 +494,7 @@ export class Player {
     this.#pausedAtMs = null;
     this.#settle();
     // Before the first frame there is no place to keep: what was loaded while the browser waited for a gesture is old.
-    if (!this.#framesShown) this.#engine?.seekToLive(this.#pace.room);
+    if (!this.#framesShown) this.#seekToLive();
     this.#stayInWindow();
     this.#changed();
   }

@@ -33,7 +33,7 @@ export interface Engine {
   bandwidth(): number | null;
   /** Takes effect at the next segment that is loaded, without a stall. */
   choose(choice: Choice): void;
-  /** Goes to where the playlist wants players, `room` seconds further back. */
-  seekToLive(room: number): void;
+  /** Where the playlist wants players, in the media element's time, if it is known. */
+  livePosition(): number | null;
   destroy(): void;
 }

@@ -193,9 +193,8 @@ export class HlsEngine implements Engine {
     this.#events.rungsChanged();
   }
 
-  seekToLive(room: number): void {
-    const position = this.#hls.liveSyncPosition;
-    if (position !== null) this.#video.currentTime = position - room;
+  livePosition(): number | null {
+    return this.#hls.liveSyncPosition;
   }
 
   destroy(): void {

@@ -60,9 +60,8 @@ export class NativeEngine implements Engine {
     // The browser decides.
   }
 
-  seekToLive(): void {
-    const { seekable } = this.#video;
-    if (seekable.length > 0) this.#video.currentTime = seekable.end(seekable.length - 1);
+  livePosition(): number | null {
+    return this.window()?.end ?? null;
   }
 
   destroy(): void {
