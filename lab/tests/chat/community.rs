@@ -225,7 +225,10 @@ async fn a_ban_holds(lab: &Lab, newcomer: &mut Person, new: &Member, moderator: 
     is_refused(&elsewhere, "a new address", Code::Banned).await;
     let mut other = Person::sign_up(lab, 2, "Somebody_Else").await;
     let other = other.enter(lab).await;
-    is_refused(&other, "a new account", Code::Banned).await;
+    // Told at the door, where it may read.
+    let told = other.answer("").await.unwrap();
+    assert_eq!(told.code(), Some(Code::Banned), "{told:?}");
+    is_refused(&other, "a new account", Code::Unauthenticated).await;
     // A name that looks like theirs is no name to be had.
     for name in ["newcomer", "Newc0mer", "New_comer", "Nevvcomer", "Newcorner"] {
         let mut visitor = Person::new(lab, 60).site;

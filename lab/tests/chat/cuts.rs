@@ -26,7 +26,9 @@ async fn start() -> Lab {
         (options.boxes, options.chat) = (0, true);
         options.overrides.chat = json!({
             "connections": { "frames_per_s": 1_000, "frames_burst": 1_000 },
-            "limits": { "moderator": plenty, "attempts": plenty, "address": plenty, "channel": plenty },
+            "moderation": {
+                "limits": { "moderator": plenty, "attempts": plenty, "address": plenty, "channel": plenty },
+            },
         });
     })
     .await

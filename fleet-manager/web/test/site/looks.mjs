@@ -9,7 +9,7 @@ export async function looks({ platform, report, crowd, screenshots }) {
   /** Address, what it looks like when it is there, and the picture's name. */
   const pages = [
     ['/', (page) => page.getByRole('list', { name: 'Live channels' }), 'directory'],
-    [`/watch/${channel}`, (page) => page.getByRole('feed', { name: 'Chat messages' }), 'channel'],
+    [`/watch/${channel}`, (page) => page.getByLabel('Chat messages'), 'channel'],
     [
       '/watch/nobody-has-this-one',
       (page) =>
@@ -36,7 +36,7 @@ export async function looks({ platform, report, crowd, screenshots }) {
           const box = (locator) => locator.boundingBox();
           const [video, chat] = await Promise.all([
             box(page.locator('video')),
-            box(page.getByRole('feed', { name: 'Chat messages' })),
+            box(page.getByLabel('Chat messages')),
           ]);
           expect(
             video.y + video.height <= chat.y + 1,

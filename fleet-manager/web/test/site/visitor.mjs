@@ -21,7 +21,8 @@ export class Visitor extends Person {
 
   async toChannel() {
     await this.goto(`/watch/${this.platform.channel}`);
-    await this.page.getByRole('feed', { name: 'Chat messages' }).waitFor({ timeout: 20_000 });
+    // While there are no messages it is no feed.
+    await this.page.getByLabel('Chat messages').waitFor({ timeout: 20_000 });
   }
 
   async enter(form, { name, password }) {
@@ -93,7 +94,7 @@ export class Visitor extends Person {
     return this.page.evaluate(
       (wanted) =>
         new Promise((resolve) => {
-          const feed = document.querySelector('[role=feed]');
+          const feed = document.querySelector('[aria-label="Chat messages"]');
           const look = () => {
             if (!feed.textContent.includes(wanted)) return;
             observer.disconnect();
