@@ -1,7 +1,7 @@
 // A phone's keyboard lies over the page where the browser does not make the page smaller for it: what one types into stays
 // above it.
 
-/** Keeps an element that fills the window down to its bottom above the keyboard. */
+/** Keeps an element that fills the window down to its bottom above the keyboard; it has the class `typing` meanwhile. */
 export function aboveKeyboard(node: HTMLElement): (() => void) | void {
   const { visualViewport: view } = window;
   if (view === null) return;
@@ -14,6 +14,7 @@ export function aboveKeyboard(node: HTMLElement): (() => void) | void {
         ? Math.round(node.getBoundingClientRect().bottom - (view.offsetTop + view.height))
         : 0;
     node.style.paddingBottom = covered > 0 ? `${covered}px` : '';
+    node.classList.toggle('typing', covered > 0);
   };
   view.addEventListener('resize', fit);
   view.addEventListener('scroll', fit);

@@ -23,10 +23,11 @@ import {
   type Settings,
   type You,
 } from './protocol';
+import type { Surroundings } from './surroundings';
 import { emoteUrl } from './text';
 import { ticking } from './ticking.svelte';
 import type { TokenSource } from './tokens';
-import { refusedTitle } from './words';
+import { sentence } from './words';
 
 /** Held messages and log entries that are shown; the service has the others. */
 const MOST_WAITING = 200;
@@ -41,7 +42,6 @@ const LONGEST_LATENCY_S = 600;
 /** Something said to the viewer about what they did. */
 export interface Notice {
   readonly tone: 'done' | 'refused' | 'info';
-  readonly title: string;
   readonly text: string;
   /** When it may be tried again, by the service's clock. */
   readonly againMs: number | null;
@@ -93,13 +93,13 @@ export class Room {
     token: TokenSource,
     /** Seconds from the streamer to the viewer's screen; null: nothing plays. */
     private readonly latency: () => number | null,
-    url?: string,
+    around?: Surroundings,
   ) {
     this.#client = new ChatClient({
       channel,
       token,
       on: (news) => this.#hear(news),
-      ...(url === undefined ? {} : { url }),
+      ...(around === undefined ? {} : { around }),
     });
   }
 
@@ -193,8 +193,8 @@ export class Room {
     this.notice = null;
   }
 
-  inform(title: string, text: string): void {
-    this.notice = { tone: 'info', title, text, againMs: null, undo: null };
+  inform(text: string): void {
+    this.notice = { tone: 'info', text, againMs: null, undo: null };
   }
 
   /** Messages appear when the video comes to them. */
@@ -229,7 +229,7 @@ export class Room {
       const { text, answer } = outcome.done;
       if (answer !== undefined) this.answered = answer;
       if (text !== '') {
-        this.notice = { tone: 'done', title: '', text, againMs: null, undo };
+        this.notice = { tone: 'done', text: sentence(text), againMs: null, undo };
       }
     } else {
       const { refused } = outcome;
@@ -237,7 +237,7 @@ export class Room {
       if (againMs !== null && (refused.code === 'slow' || refused.code === 'rate'))
         this.quietUntilMs = againMs;
       const tone = refused.code === 'held' ? 'info' : 'refused';
-      this.notice = { tone, title: refusedTitle(refused), text: refused.text, againMs, undo: null };
+      this.notice = { tone, text: sentence(refused.text), againMs, undo: null };
     }
   }
 

@@ -1,7 +1,6 @@
 // What the chat tells the viewer about itself.
 
 import type { Connection } from './client';
-import type { Code, Refused, Restriction } from './protocol';
 import { CLOSE } from './retry';
 
 export interface Words {
@@ -59,37 +58,28 @@ export function left(ms: number): string {
   return `${minutes}:${two(total % 60)}`;
 }
 
-/** `14:32`; of another day with the day. */
+const HALF_A_DAY_MS = 12 * 3_600_000;
+
+/** `14:32`; with the day when it is not clear which one is meant. */
 export function clockTime(atMs: number, nowMs: number): string {
   const at = new Date(atMs);
   const time = at.toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' });
-  if (at.toDateString() === new Date(nowMs).toDateString()) return time;
+  // Shortly after midnight “23:58” is a minute ago.
+  if (Math.abs(atMs - nowMs) < HALF_A_DAY_MS) return time;
   return `${at.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' })}, ${time}`;
 }
 
-/** Null: it is over. */
-export function restrictionWords(restriction: Restriction, nowMs: number): string | null {
-  const { until_ms: until } = restriction;
-  if (until === undefined) return 'You are banned from this chat.';
-  if (until <= nowMs) return null;
-  return `You are timed out until ${clockTime(until, nowMs)} (${left(until - nowMs)} left).`;
+/** As a sentence: the service's words begin with a small letter, and end without a full stop. */
+export function sentence(text: string): string {
+  const words = text.trim();
+  return words === ''
+    ? ''
+    : `${words.charAt(0).toUpperCase()}${words.slice(1)}${/[.!?…]$/.test(words) ? '' : '.'}`;
 }
 
-const TITLE: Readonly<Partial<Record<Code, string>>> = {
-  rate: 'Too fast',
-  slow: 'Slow mode',
-  held: 'Waiting for a moderator',
-  duplicate: 'Said before',
-  blocked: 'Not sent',
-  links: 'No links here',
-  emotes_only: 'Emotes only',
-  followers_only: 'Followers only',
-  subscribers_only: 'Subscribers only',
-  off: 'Chat off',
-  command: 'Not a command',
-  unavailable: 'Not sent',
-};
-
-export function refusedTitle({ code }: Refused): string {
-  return TITLE[code] ?? 'Not sent';
+/** How long until it may be tried again. */
+export function againWords(seconds: number): string {
+  if (seconds < 90) return `${seconds} s left.`;
+  if (seconds < 5_400) return `${Math.ceil(seconds / 60)} minutes left.`;
+  return `${Math.ceil(seconds / 3_600)} hours left.`;
 }

@@ -29,7 +29,7 @@ async function visit() {
   await room.joined();
 }
 
-const feed = () => it_.page.getByRole('feed', { name: 'Chat messages' });
+const feed = () => it_.page.getByLabel('Chat messages');
 const rows = () => feed().getByRole('article');
 const field = () => it_.page.getByRole('textbox', { name: 'Message' });
 const chat = () => it_.page.getByRole('region', { name: 'Chat', exact: true });
@@ -177,7 +177,7 @@ describe('a viewer', () => {
     await field().fill('too soon');
     await it_.page.keyboard.press('Enter');
     await chat()
-      .getByText(/You can try again in 2\d s/)
+      .getByText(/Slow mode is on\. 2\d s left/)
       .waitFor();
     await expect.poll(() => field().inputValue()).toBe('too soon');
     await chat()
@@ -206,6 +206,7 @@ describe('a viewer', () => {
     const until = Date.now() + 492_000;
     room.message(room.me, 'something rude');
     await rows().filter({ hasText: 'something rude' }).waitFor();
+    room.restriction = { until_ms: until, reason: 'be kind' };
     room.happen({ t: 'restricted', user: room.me, until_ms: until, reason: 'be kind', by });
     await chat()
       .getByText(/You are timed out until \d\d:\d\d/)
@@ -218,6 +219,7 @@ describe('a viewer', () => {
     await rows().filter({ hasText: 'message deleted by a moderator' }).first().waitFor();
     expect(await rows().filter({ hasText: 'something rude' }).count()).toBe(0);
     await shoot('timed-out');
+    room.restriction = null;
     room.happen({ t: 'released', user: room.me, by });
     await chat()
       .getByText(/You are timed out/)
@@ -403,7 +405,9 @@ describe('a moderator', () => {
     await row.hover();
     const before = await row.boundingBox();
     for (let i = 0; i < 30; i += 1) room.message(bob, `more ${i}`);
-    await chat().getByRole('button', { name: /^3\d new messages$/ }).waitFor();
+    await chat()
+      .getByRole('button', { name: /^3\d new messages$/ })
+      .waitFor();
     expect((await row.boundingBox())?.y).toBe(before?.y);
     await it_.page.mouse.move(10, 10);
     await rows().filter({ hasText: 'more 29' }).waitFor();
@@ -532,10 +536,56 @@ describe('a flood of 50 messages a second', () => {
   });
 });
 
+describe('with a finger', () => {
+  beforeAll(async () => {
+    await enter({ phone: true, role: 'moderator' });
+    conversation();
+    await visit();
+    await rows().first().waitFor();
+  });
+  afterAll(() => it_.close());
+
+  it('a message is tapped for what can be done with it, and let go of', async () => {
+    const row = rows().filter({ hasText: 'helper' });
+    await row.getByText('The stream has been live').tap();
+    const ban = row.getByRole('button', { name: 'Ban helper' });
+    await ban.waitFor();
+    await shoot('phone-tapped');
+    const box = await ban.boundingBox();
+    expect(Math.min(box?.width ?? 0, box?.height ?? 0)).toBeGreaterThanOrEqual(40);
+    await row.getByText('The stream has been live').tap();
+    await ban.waitFor({ state: 'detached' });
+    await row.getByText('The stream has been live').tap();
+    await ban.tap();
+    await expect.poll(() => room.actions().at(-1)).toEqual({ do: 'ban', user: 'id-helper' });
+  });
+
+  it('the keyboard covers nothing that one writes', async () => {
+    await field().tap();
+    await field().fill('with my thumbs');
+    // A keyboard as browsers tell of it that leave the page as high as it was.
+    await it_.page.evaluate(() => {
+      const view = window.visualViewport;
+      Object.defineProperty(view, 'height', { configurable: true, get: () => window.innerHeight - 300 });
+      view?.dispatchEvent(new Event('resize'));
+    });
+    const bottom = async () => {
+      const box = await chat().getByRole('button', { name: 'Send' }).boundingBox();
+      return (box?.y ?? 0) + (box?.height ?? 0);
+    };
+    await expect.poll(bottom).toBeLessThanOrEqual(844 - 300);
+    await shoot('phone-keyboard');
+    await chat().getByRole('button', { name: 'Send' }).tap();
+    await rows().filter({ hasText: 'with my thumbs' }).waitFor();
+    await expect.poll(distance).toBeLessThanOrEqual(1);
+  });
+});
+
 describe.each([
-  { screen: 'desktop', phone: false, role: 'moderator' as const },
-  { screen: 'phone', phone: true, role: 'viewer' as const },
-])('on a $screen', ({ screen, phone, role }) => {
+  { screen: 'desktop', phone: false, role: 'moderator' as const, themes: ['light', 'dark'] as const },
+  // The colours are the same ones.
+  { screen: 'phone', phone: true, role: 'viewer' as const, themes: ['dark'] as const },
+])('on a $screen', ({ screen, phone, role, themes }) => {
   beforeAll(async () => {
     await enter({ phone, role });
     conversation();
@@ -544,7 +594,7 @@ describe.each([
   });
   afterAll(() => it_.close());
 
-  it.each(['light', 'dark'] as const)('nothing in it is flawed when it is %s', async (colorScheme) => {
+  it.each(themes)('nothing in it is flawed when it is %s', async (colorScheme) => {
     await it_.page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
     await visit();
     await rows().filter({ hasText: 'first time here' }).waitFor();

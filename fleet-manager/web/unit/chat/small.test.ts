@@ -6,12 +6,13 @@ import { commandOf, commandsFor } from '../../src/chat/commands';
 import { accept, complete, type Known } from '../../src/chat/complete';
 import type { MessageRow } from '../../src/chat/log';
 import { People } from '../../src/chat/people';
+import { didWords } from '../../src/chat/moderation/log-words';
 import { parsePreferences } from '../../src/chat/preferences';
 import { readFrame, type Message } from '../../src/chat/protocol';
 import { retryMs } from '../../src/chat/retry';
 import { modes, span } from '../../src/chat/settings-words';
 import { chatUrl } from '../../src/chat/surroundings';
-import { clockTime, connectionWords, left, restrictionWords } from '../../src/chat/words';
+import { againWords, clockTime, connectionWords, left, sentence } from '../../src/chat/words';
 import { settings, user } from './fake';
 
 describe('colours of names', () => {
@@ -132,12 +133,11 @@ describe('what is read out', () => {
 describe('words', () => {
   const now = new Date(2026, 5, 1, 14, 24).getTime();
 
-  it('say until when one is silent', () => {
-    const until = now + (8 * 60 + 12) * 1000;
-    expect(restrictionWords({ until_ms: until }, now)).toBe('You are timed out until 14:32 (8:12 left).');
-    expect(restrictionWords({ until_ms: now }, now)).toBeNull();
-    expect(restrictionWords({}, now)).toBe('You are banned from this chat.');
+  it('say at what time something ends', () => {
+    expect(clockTime(now + 8 * 60_000, now)).toBe('14:32');
     expect(clockTime(now + 86_400_000, now)).toBe('2 Jun, 14:24');
+    const midnight = new Date(2026, 5, 2).getTime();
+    expect(clockTime(midnight + 300_000, midnight - 300_000)).toBe('00:05');
   });
 
   it('say how long something lasts', () => {
@@ -156,6 +156,15 @@ describe('words', () => {
       '1 hour',
       '7 days',
     ]);
+  });
+
+  it('are sentences, and say how long to wait', () => {
+    expect(sentence('slow mode: you may speak again in 10 seconds')).toBe(
+      'Slow mode: you may speak again in 10 seconds.',
+    );
+    expect(sentence('What?')).toBe('What?');
+    expect([9, 120, 7_200].map(againWords)).toEqual(['9 s left.', '2 minutes left.', '2 hours left.']);
+    expect(['timeout', 'slow', 'toString'].map(didWords)).toEqual(['timed out', 'set slow', 'set toString']);
   });
 
   it('say how the connection is', () => {
