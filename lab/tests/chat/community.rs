@@ -132,7 +132,9 @@ async fn an_evening_from_the_first_viewer_to_the_end_of_the_stream() {
     says(&new, "is anybody in charge?").await;
     reader.hears("is anybody in charge?").await.unwrap();
     new.cut();
-    lab.process("chat").unwrap().restart().unwrap();
+    let chat = lab.process("chat").unwrap();
+    chat.stop();
+    chat.restart().unwrap();
     says(&new, "chat restarted meanwhile").await;
     reader.hears("chat restarted meanwhile").await.unwrap();
     assert!(reader.look(|seen| seen.is_in_order() && seen.gaps == 0), "the reader missed something");

@@ -196,6 +196,8 @@ export async function evening({ platform, report, crowd, screenshots }) {
       const leave = guest.page.getByRole('button', { name: 'Leave theatre mode' });
       await leave.waitFor();
       await guest.page.getByLabel('Chat messages').waitFor();
+      const over = await guest.page.evaluate(() => document.documentElement.scrollHeight - innerHeight);
+      expect(over <= 0, `the page is ${over} px higher than the screen`);
       await guest.shoot(screenshots, 'channel-theatre');
       await leave.click();
       await guest.page.getByRole('banner').waitFor();
