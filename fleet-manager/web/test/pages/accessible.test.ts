@@ -52,3 +52,30 @@ describe.each([
     expect(await flaws(it_.page)).toEqual([]);
   });
 });
+
+describe('the header', () => {
+  let it_: Opened;
+  beforeAll(async () => {
+    it_ = await open();
+    await it_.page.goto(it_.site.url);
+    await it_.page.getByText('Blitz without words').waitFor();
+  });
+  afterAll(() => it_.close());
+
+  it.each([320, 390, 760, 800, 980, 1_000, 1_200, 1_920])(
+    'has room for all of it at %i pixels',
+    async (width) => {
+      await it_.page.setViewportSize({ width, height: 700 });
+      const overlaps = await it_.page.evaluate(`(() => {
+      const boxes = [...document.querySelectorAll('.site > header :is(a, input, button)')]
+        .map((element) => ({ element, box: element.getBoundingClientRect() }))
+        .filter(({ box }) => box.width > 0)
+        .sort((a, b) => a.box.left - b.box.left);
+      const wide = boxes.at(-1).box.right > innerWidth ? ['too wide'] : [];
+      return wide.concat(boxes.slice(1).flatMap(({ element, box }, index) =>
+        box.left < boxes[index].box.right - 1 ? [element.outerHTML.slice(0, 80)] : []));
+    })()`);
+      expect(overlaps).toEqual([]);
+    },
+  );
+});
