@@ -82,6 +82,7 @@ export class Stage {
   #savedChoice: string;
   #offAir: Words | null = null;
   #stillUrl: string | null = null;
+  #roomy = false;
   #wasLive = false;
   #wasIdle = false;
   #lastReadoutMs = Number.NEGATIVE_INFINITY;
@@ -129,13 +130,13 @@ export class Stage {
 
   /** What the page around looks like now, for the buttons that change it. */
   showPage({ theatre, chat, roomy }: PageLook): void {
-    setHidden(this.#controls.theatre, !roomy || this.#options.toggleTheatre === undefined);
-    setHidden(this.#controls.chat, !roomy || this.#options.toggleChat === undefined);
+    this.#roomy = roomy;
     setIcon(this.#controls.theatre, theatre ? 'split' : 'theatre');
     label(this.#controls.theatre, theatre ? 'Leave theatre mode' : 'Theatre mode');
     setIcon(this.#controls.chat, chat ? 'chat' : 'silence');
     label(this.#controls.chat, chat ? 'Hide chat' : 'Show chat');
     setAttribute(this.#controls.chat, 'aria-expanded', String(chat));
+    this.#render();
   }
 
   showAbout(about: About): void {
@@ -315,7 +316,7 @@ export class Stage {
 
   #renderControls(phase: Phase): void {
     const { player } = this;
-    const { play, mute, volume, live, behind, float, full, node } = this.#controls;
+    const { play, mute, volume, live, behind, float, chat, theatre, full, node } = this.#controls;
     const paused = this.#video.paused;
     setIcon(play, paused ? 'play' : 'pause');
     label(play, paused ? 'Play' : 'Pause');
@@ -334,6 +335,10 @@ export class Stage {
     setAttribute(node, 'data-empty', String(player.engine === null));
     setIcon(float, isFloating(this.#video) ? 'unfloat' : 'float');
     label(float, isFloating(this.#video) ? 'Leave picture in picture' : 'Picture in picture');
+    // Of the page nothing is to be seen in full screen.
+    const choosable = this.#roomy && !isFullScreen();
+    setHidden(theatre, !choosable || this.#options.toggleTheatre === undefined);
+    setHidden(chat, !choosable || this.#options.toggleChat === undefined);
     setIcon(full, isFullScreen() ? 'shrink' : 'expand');
     label(full, isFullScreen() ? 'Leave full screen' : 'Full screen');
   }
