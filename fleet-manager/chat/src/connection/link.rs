@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf as _, Bytes};
+use rustix::io::Errno;
+use rustix::net::SendFlags;
 use tokio::net::TcpStream;
 
 use crate::frame::{self, code};
@@ -111,7 +113,7 @@ impl Link {
         if outbox.waiting.is_empty()
             && let Some(socket) = &self.socket
         {
-            match socket.try_write(frames) {
+            match send_now(socket, frames) {
                 Ok(len) if len == frames.len() => return Pushed::Sent,
                 Ok(len) => written = len,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -219,7 +221,7 @@ impl Link {
         if outbox.waiting.is_empty()
             && let Some(socket) = &self.socket
         {
-            written = socket.try_write(&close).unwrap_or(0);
+            written = send_now(socket, &close).unwrap_or(0);
         }
         if written < close.len() {
             outbox.keep(close.slice(written..), now_ms);
@@ -229,6 +231,15 @@ impl Link {
 
     fn lock(&self) -> MutexGuard<'_, Outbox> {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tokio is asked only when the kernel takes nothing: its notes about a socket are memory that is far away, and a large
+/// room touches that of thousands for each event. It has to know then, so that it waits.
+fn send_now(socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    match rustix::net::send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+        Err(Errno::AGAIN | Errno::INTR) => socket.try_write(bytes),
+        sent => Ok(sent?),
     }
 }
 

@@ -129,10 +129,8 @@ impl Actor {
         let ring = Ring::new(limits, loaded.events.clone(), last);
         let rules = &service.config.moderation;
         let mut rules = moderation::Room::open(channel.clone(), rules, &service.store.salts(), loaded);
-        if !known {
-            if let Some(facts) = first_facts(&service, &shown).await? {
-                service.store.submit_all(rules.facts(&facts).ops);
-            }
+        if !known && let Some(facts) = first_facts(&service, &shown).await? {
+            service.store.submit_all(rules.facts(&facts).ops);
         }
         let beyond = last.map(|last| EventId::new(last.unix_ms() + UNWRITTEN_MS, 0));
         let deliveries = service.bus.subscribe(channel, beyond);

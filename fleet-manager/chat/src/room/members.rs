@@ -10,9 +10,9 @@ use slab::Slab;
 use crate::connection::link::{Link, Pushed};
 use crate::moderation::Speaker;
 
-/// Connections that are written to before other tasks have their turn: about a millisecond of work, so that a room of ten
+/// Connections that are written to before other tasks have their turn: some milliseconds of work, so that a room of ten
 /// thousand does not make others wait.
-const SLICE: usize = 128;
+const SLICE: usize = 512;
 
 /// One connection.
 #[derive(Debug)]

@@ -200,8 +200,8 @@ mod tests {
     use super::*;
     use crate::connection::link::{End, Limits};
 
-    fn admission(limits: Connections) -> Arc<Admission> {
-        Admission::new(&limits, Counter::default())
+    fn admission(limits: &Connections) -> Arc<Admission> {
+        Admission::new(limits, Counter::default())
     }
 
     fn address(text: &str) -> AddressKey {
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn each_address_has_its_places_and_all_have_theirs() {
-        let admission = admission(Connections { max: 3, per_address: 2, ..Connections::default() });
+        let admission = admission(&Connections { max: 3, per_address: 2, ..Connections::default() });
         let one = address("2001:db8::1");
         let first = admission.seat(one).unwrap();
         let second = admission.seat(address("2001:db8::2")).unwrap();
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn whoever_has_taken_longest_makes_room() {
-        let admission = admission(Connections { max_unjoined: 2, ..Connections::default() });
+        let admission = admission(&Connections { max_unjoined: 2, ..Connections::default() });
         let links: Vec<_> = (0..4).map(|_| link()).collect();
         let places: Vec<_> = links
             .iter()

@@ -113,7 +113,7 @@ async fn export(
             if !std::mem::take(&mut is_first) {
                 json.push(',');
             }
-            json.push_str("\n");
+            json.push('\n');
             json.push_str(&serde_json::to_string(item).unwrap_or_default());
         }
         is_first = false;

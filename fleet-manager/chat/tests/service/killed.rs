@@ -80,9 +80,10 @@ async fn stopped_it_says_goodbye_and_loses_nothing() {
     let unjoined = Join { channel: String::new(), ..Join::default() };
     let stream = tokio::net::TcpStream::connect(service.address).await.unwrap();
     let mut idle = Client::over(stream, &unjoined).await.unwrap();
-    let (code, ..) = tokio::join!(service.stop(), async { assert_eq!(ada.end().await, Some(1_001)) }, async {
-        assert_eq!(idle.end().await, Some(1_001));
-    });
+    let (code, ..) =
+        tokio::join!(service.stop(), async { assert_eq!(ada.end().await, Some(1_001)) }, async {
+            assert_eq!(idle.end().await, Some(1_001));
+        });
     assert_eq!(code, Some(0));
     service.start_again().await;
     let (_, _, history) = Client::join(&service, &Join::reader(CHANNEL)).await;
