@@ -166,10 +166,6 @@ export class ChatClient {
   #connect(): void {
     this.#cancelTimer();
     this.#leave(1000);
-    if (!this.#around.online()) {
-      this.#set({ is: 'offline' });
-      return;
-    }
     this.#set({ is: 'connecting', again: this.#everOpen });
     let socket: Socket;
     try {
@@ -214,14 +210,12 @@ export class ChatClient {
       this.#set({ is: 'ended', code, reason });
       return;
     }
-    if (!this.#around.online()) {
-      this.#set({ is: 'offline' });
-      return;
-    }
     const wait = retryMs(this.#attempt, code, this.#around.hidden(), this.#around.random());
     this.#attempt += 1;
     this.#cancelTimer = this.#around.after(wait, () => this.#connect());
-    this.#set({ is: 'waiting', untilMs: this.#around.now() + wait, code });
+    // It is tried all the same: a browser without a network still reaches a service on its own machine.
+    if (!this.#around.online()) this.#set({ is: 'offline' });
+    else this.#set({ is: 'waiting', untilMs: this.#around.now() + wait, code });
   }
 
   /** Lets go of the socket, whatever state it is in. */
@@ -244,10 +238,7 @@ export class ChatClient {
     if (is === 'idle' || is === 'ended') return;
     if (!this.#around.online()) {
       // Some systems say so when they only change networks: what is open may well go on.
-      if (is === 'waiting') {
-        this.#cancelTimer();
-        this.#set({ is: 'offline' });
-      }
+      if (is === 'waiting') this.#set({ is: 'offline' });
       return;
     }
     if (is === 'offline') {

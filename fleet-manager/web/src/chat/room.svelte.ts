@@ -229,7 +229,7 @@ export class Room {
       const { text, answer } = outcome.done;
       if (answer !== undefined) this.answered = answer;
       if (text !== '') {
-        this.notice = { tone: 'done', text: sentence(text), againMs: null, undo };
+        this.notice = { tone: 'done', text, againMs: null, undo };
       }
     } else {
       const { refused } = outcome;

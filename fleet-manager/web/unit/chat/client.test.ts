@@ -181,6 +181,16 @@ describe('coming back', () => {
     expect(around.sockets.length).toBe(3);
   });
 
+  it('reaches a service on its own machine without a network', async () => {
+    around.change({ online: false });
+    await open();
+    expect(client.connection.is).toBe('open');
+    around.socket.end();
+    expect(client.connection.is).toBe('offline');
+    await around.pass(500);
+    expect(around.sockets.length).toBe(2);
+  });
+
   it('is in no hurry while nobody looks', async () => {
     await open();
     around.change({ hidden: true });
