@@ -223,7 +223,8 @@ export class HlsEngine implements Engine {
     this.#pendingLevel = null;
     if (level === null) return;
     // Behind live a lot is loaded: hls.js drops it from a segment on that it can replace in time.
-    if (this.#ahead() > FAR_AHEAD_S) this.#hls.nextLevel = level;
+    const isOther = level !== this.#hls.currentLevel;
+    if (isOther && this.#ahead() > FAR_AHEAD_S) this.#hls.nextLevel = level;
     else this.#hls.loadLevel = level;
   }
 
