@@ -317,7 +317,7 @@ impl Room {
             .take(MAX_LISTED)
             .map(|user| with_role(user, user.role.max(Role::Moderator)))
             .collect();
-        users.sort_by(|a, b| a.name.to_lowercase().cmp(&b.name.to_lowercase()));
+        users.sort_by_key(|user| user.name.to_lowercase());
         listed(count(users.len(), "moderator"), Answer::Moderators { users })
     }
 

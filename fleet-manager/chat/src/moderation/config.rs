@@ -17,7 +17,8 @@ pub struct Config {
     /// How long a message may not be said again in unique chat, in seconds. Default 60.
     pub unique_s: u32,
     /// How long a ban also holds for the address that the account was last seen at, in seconds. Addresses change
-    /// hands, so this is an obstacle and no wall. Default 7 days; 0: not at all.
+    /// hands, so this is an obstacle and no wall. Default 7 days; 0: not at all. It ends with the salt that the address
+    /// is hashed with, after one to two times `store.salt_s`.
     pub address_ban_s: u64,
     /// An address with at least this many accounts within a day is shared (a school, a mobile network): what others
     /// say from there is held for a moderator instead of being refused. Default 5.
@@ -76,7 +77,6 @@ impl Validate for Config {
         };
         within("moderation.hold_s", self.hold_s.into(), 10..=86_400)?;
         within("moderation.unique_s", self.unique_s.into(), 1..=3_600)?;
-        // The salts with which addresses are hashed do not live longer.
         within("moderation.address_ban_s", self.address_ban_s, 0..=30 * 86_400)?;
         within("moderation.shared_address", self.shared_address as u64, 2..=1_000)?;
         within("moderation.raid.new_account_s", self.raid.new_account_s, 0..=365 * 86_400)?;

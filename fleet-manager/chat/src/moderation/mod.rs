@@ -29,7 +29,7 @@
 //! | 16 | Unique chat: was it said within a minute, by anybody? | `duplicate` | yes |
 //! | 17 | Links? | `links`, or held | |
 //! | 18 | Blocked terms? | `blocked`, or held | |
-//! | 19 | Does the name look like that of a banned account? A banned but shared address? A newcomer in a raid? | held | |
+//! | 19 | Does the name look like that of a banned account? A banned but shared address? A newcomer in a raid (subscribers aside)? | held | |
 //!
 //! Moderators, streamer and operators are asked 1 to 8 only (8: moderators), with a bucket of 100 in 30 s. Who is held gets
 //! `held`; a moderator decides within 10 minutes or it is dropped. At most 200 wait, three of one account; beyond: `full`.

@@ -60,6 +60,11 @@ impl Nonces {
         }
     }
 
+    /// It was not done after all.
+    pub(super) fn remove(&mut self, account: &str, nonce: &str) {
+        self.all.remove(&(account.to_owned(), nonce.to_owned()));
+    }
+
     pub(super) fn forget(&mut self, now_ms: u64) {
         while self.all.front().is_some_and(|(_, (at, _))| at.saturating_add(KEPT_MS) <= now_ms) {
             self.all.pop_front();

@@ -238,6 +238,11 @@ impl Room {
         }
     }
 
+    /// The bus did not take what a `say` or `do` was to publish: asked again with the same nonce, it is another try.
+    pub fn unsent(&mut self, account: &str, nonce: &str) {
+        self.nonces.remove(account, nonce);
+    }
+
     /// An account's messages are erased for good, because its owner wants it.
     pub fn erase(&mut self, _now_ms: u64, account: &str) -> Outcome {
         use nodi_protocol::chat::event::What;

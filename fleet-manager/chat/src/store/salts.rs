@@ -1,4 +1,5 @@
-//! Salts for addresses: random, kept on the disk so that a ban survives a restart, and thrown away in time.
+//! Salts for addresses: random, kept on the disk so that a ban survives a restart, and thrown away in time. They are one
+//! node's own: nodes that share rooms over a bus have to share them too, or a ban by address holds where it was spoken.
 
 use std::sync::{PoisonError, RwLock};
 

@@ -142,7 +142,9 @@ impl Thread {
                 Ok(Job::Close(reply)) => {
                     self.write();
                     // Leaves one file behind, not three.
-                    if let Err(error) = self.connection.pragma_update(None, "wal_checkpoint", "truncate") {
+                    let truncated =
+                        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+                    if let Err(error) = truncated {
                         log::debug!("database: {error}");
                     }
                     let _ = reply.send(());

@@ -280,7 +280,8 @@ mod tests {
                     prop_assert!(link.url.is_ascii());
                     prop_assert!(link.url.starts_with("http"));
                     // What is shown leads to the same place.
-                    prop_assert_eq!(Url::parse(&link.shown).unwrap().as_str(), link.url.as_str());
+                    let again = Url::parse(&link.shown).unwrap();
+                    prop_assert_eq!(again.as_str(), link.url.as_str());
                 }
             }
         }

@@ -79,7 +79,7 @@ fn somebody_who_left_is_still_found() {
         at_ms: NOW,
         addresses: Vec::new(),
     }];
-    let mut world = World::with(Config::default(), Loaded { restrictions, ..Loaded::default() });
+    let mut world = World::with(&Config::default(), Loaded { restrictions, ..Loaded::default() });
     let moderator = world.enter("Mod", Role::Moderator);
     assert_eq!(world.command(&moderator, "/unban ada"), "Ada may speak again.");
 }

@@ -120,7 +120,7 @@ fn a_ban_survives_a_restart_with_its_address() {
     // Clients never see where somebody is.
     assert!(!serde_json::to_string(&world.events).unwrap().contains(&restricted.addresses[0].to_string()));
     let mut world =
-        World::with(Config::default(), Loaded { restrictions: vec![restricted], ..Loaded::default() });
+        World::with(&Config::default(), Loaded { restrictions: vec![restricted], ..Loaded::default() });
     assert!(world.enter_as(new_account("Innocent"), HOME).is_err());
     assert!(world.enter_as(new_account("Innocent"), "192.0.2.1").is_ok());
 }
