@@ -72,7 +72,9 @@ impl Dialect {
     pub(super) fn say(&self, number: u64, text: String, out: &mut Vec<u8>) -> serde_json::Result<()> {
         match self {
             Self::Chat { .. } => {
-                let say = Frame::Say { nonce: number.to_string(), text, reply_to: None };
+                // The same nonce would be the same message, also that of a load before this one.
+                let nonce = format!("{}-{number}", std::process::id());
+                let say = Frame::Say { nonce, text, reply_to: None };
                 wire::put_masked(out, wire::TEXT, &serde_json::to_vec(&say)?);
             }
             Self::Plain => wire::put_masked(out, wire::TEXT, text.as_bytes()),
