@@ -560,6 +560,31 @@ describe('with a finger', () => {
     await expect.poll(() => room.actions().at(-1)).toEqual({ do: 'ban', user: 'id-helper' });
   });
 
+  it('the list is not pulled away from a finger that moves slowly', async () => {
+    const stop = room.flood(50);
+    await expect.poll(() => room.events.length, { timeout: 20_000 }).toBeGreaterThan(80);
+    const box = await feed().boundingBox();
+    const session = await it_.page.context().newCDPSession(it_.page);
+    const x = (box?.x ?? 0) + 100;
+    const y = (box?.y ?? 0) + 40;
+    await session.send('Input.dispatchTouchEvent', { type: 'touchStart', touchPoints: [{ x, y }] });
+    for (let down = 4; down <= 180; down += 4) {
+      await session.send('Input.dispatchTouchEvent', {
+        type: 'touchMove',
+        touchPoints: [{ x, y: y + down }],
+      });
+      await it_.page.evaluate(() => new Promise((done) => requestAnimationFrame(done)));
+    }
+    await session.send('Input.dispatchTouchEvent', { type: 'touchEnd', touchPoints: [] });
+    stop();
+    expect(await distance()).toBeGreaterThan(120);
+    await chat()
+      .getByRole('button', { name: /new messages$/ })
+      .last()
+      .tap();
+    await expect.poll(distance).toBeLessThanOrEqual(1);
+  });
+
   it('the keyboard covers nothing that one writes', async () => {
     await field().tap();
     await field().fill('with my thumbs');
