@@ -312,14 +312,17 @@ impl Actor {
         let (chatter, refused) = self.identify(now_ms, join.identity, join.address);
         let link = join.link;
         let before = self.counts();
+        let is_here = chatter
+            .as_ref()
+            .is_some_and(|chatter| !self.members.of_account(chatter.speaker.account()).is_empty());
         let mut frames = BytesMut::new();
         let welcome = Welcome {
             channel: self.shown.channel.clone(),
             settings: self.rules.settings().clone(),
             you: chatter.as_ref().map(|chatter| self.rules.you(now_ms, &chatter.speaker)),
             // With whom it is for.
-            viewers: before.viewers + 1,
-            chatters: before.chatters + u64::from(chatter.is_some()),
+            viewers: before.viewers + u64::from(!is_here),
+            chatters: before.chatters + u64::from(chatter.is_some() && !is_here),
             now_ms,
             max_graphemes: u32::try_from(MAX_GRAPHEMES).unwrap_or(u32::MAX),
             emotes: self.rules.emotes().to_vec(),
@@ -411,14 +414,23 @@ impl Actor {
             return;
         };
         let outcome = rule(&mut self.rules, now_ms, &chatter.speaker);
-        if outcome.awaits && self.awaiting.len() < MAX_AWAITING {
-            let key = (chatter.speaker.account().to_owned(), nonce.to_owned());
+        let account = chatter.speaker.account().to_owned();
+        let awaits = outcome.awaits;
+        let is_on_its_way = self.carry_out(outcome, Some((link, nonce)));
+        if !is_on_its_way {
+            self.rules.unsent(&account, nonce);
+        }
+        let key = awaits.then(|| (account, nonce.to_owned()));
+        if let Some(key) = key
+            && is_on_its_way
+            && self.awaiting.len() < MAX_AWAITING
+        {
             self.awaiting.entry(key).or_default().push(Arc::clone(link));
         }
-        self.carry_out(outcome, Some((link, nonce)));
     }
 
-    fn carry_out(&mut self, outcome: Outcome, asker: Option<(&Arc<Link>, &str)>) {
+    /// True if the bus took all of it.
+    fn carry_out(&mut self, outcome: Outcome, asker: Option<(&Arc<Link>, &str)>) -> bool {
         self.service.store.submit_all(outcome.ops);
         let mut is_busy = false;
         for publish in outcome.publish {
@@ -452,6 +464,7 @@ impl Actor {
         if let Some(account) = outcome.changed {
             self.changed(&account);
         }
+        !is_busy
     }
 
     /// What the connections of an account may do has changed.
@@ -524,7 +537,9 @@ impl Actor {
     /// for a sign of life and get one.
     fn sweep(&mut self, now_ms: u64) {
         let config = &self.service.config.connections;
-        let (dead_ms, rounds) = (config.dead_s * 1_000, usize::try_from(config.ping_s).unwrap_or(1));
+        // One round less: on a busy machine a tick is late.
+        let rounds = usize::try_from(config.ping_s.saturating_sub(1)).unwrap_or(1);
+        let dead_ms = config.dead_s * 1_000;
         let mut sign = BytesMut::from(frame::PING);
         frame::append_text(&mut sign, &counts_json(self.counts()));
         let sign = sign.freeze();
