@@ -138,6 +138,8 @@ async fn an_evening_from_the_first_viewer_to_the_end_of_the_stream() {
     says(&new, "chat restarted meanwhile").await;
     reader.hears("chat restarted meanwhile").await.unwrap();
     assert!(reader.look(|seen| seen.is_in_order() && seen.gaps == 0), "the reader missed something");
+    // The edge has the last directory still.
+    assert!(card(&mut stranger.site, "test").await.is_some());
     let away = stranger.site.post("/session", json!({ "name": "Newcomer", "password": "x" })).await;
     assert!(away.unwrap_err().to_string().contains("503"));
     more_segments(&viewer, 1).await;
