@@ -315,6 +315,8 @@ export class Room {
     if (event.t === 'settings') {
       this.settings = event.settings;
       if (event.settings.slow_s === 0) this.quietUntilMs = 0;
+      // What was refused may be allowed now.
+      if (this.notice?.tone === 'refused') this.notice = null;
     }
     // The service says so to this connection as well; whichever comes first.
     const { you } = this;

@@ -186,7 +186,7 @@ describe('a viewer', () => {
     await shoot('slow');
     room.set({ slow_s: 0 }, mara);
     await chat().getByRole('button', { name: 'Send', exact: true }).waitFor();
-    await chat().getByRole('button', { name: 'Dismiss' }).click();
+    await chat().getByText('Slow mode is on.').waitFor({ state: 'detached' });
     await field().fill('');
   });
 
