@@ -125,6 +125,7 @@ export async function evening({ platform, report, crowd, screenshots }) {
         .getByText(/slow mode is over/i)
         .first()
         .waitFor();
+      await guest.page.getByText(/you may speak again in/i).waitFor({ state: 'detached' });
       await guest.line.fill('');
     });
 
@@ -220,7 +221,8 @@ export async function evening({ platform, report, crowd, screenshots }) {
     });
 
     const owner = await arrive();
-    await report.step('the streamer changes the title, and viewers see it', async () => {
+    await report.step('the streamer changes the title, and viewers see it in the directory', async () => {
+      await friend.goto('/');
       await owner.goto('/studio');
       await owner.signIn(streamer);
       await owner.heading(/studio/i);
@@ -231,7 +233,10 @@ export async function evening({ platform, report, crowd, screenshots }) {
       const title = `Stripes of the evening ${mark}`;
       await owner.page.getByLabel('Title', { exact: true }).fill(title);
       await owner.page.getByRole('button', { name: 'Save', exact: true }).click();
-      await guest.page.getByRole('main').getByText(title).first().waitFor();
+      await friend.page
+        .getByRole('list', { name: 'Live channels' })
+        .getByRole('link', { name: title })
+        .waitFor();
     });
 
     for (const person of people) {
