@@ -10,7 +10,7 @@ use unicode_security::confusable_detection::skeleton;
 
 /// Runs that are kept of one text. A compatibility character can stand for eighteen letters; no honest message folds
 /// to more than this.
-const MAX_RUNS: usize = 4_096;
+const MAX_RUNS: usize = 2_048;
 /// Shortest stem of a name by which names are compared, in letters: shorter ones are everybody's.
 const MIN_STEM: usize = 5;
 

@@ -3,7 +3,9 @@
 //! `bad` finds `BAD`, `b@d`, `bаd` with a Cyrillic letter, `b a d`, `b.a.d` and `baaaad`, but neither `badge` nor
 //! `ba dog`. A term that begins or ends with `*` is open there: `bad*` finds `badge`. In scripts that do not put spaces
 //! between words every term is open. What is joined over spaces has to look like it: pieces of one or two letters, so
-//! that "my pen is red" says nothing but that.
+//! that "my pen is red" says nothing but that. A term with a space in it finds both: `bad word` is also in `badword`.
+
+use std::cell::OnceCell;
 
 use super::fold::{Gap, Reading, Run, fold, has_signs};
 
@@ -18,24 +20,53 @@ pub struct Pattern {
     open_end: bool,
     /// It has letters: digits and signs in messages may stand for letters.
     letters: bool,
+    mask: u128,
 }
 
 /// A message, ready to be looked through. Made once for all terms.
 #[derive(Debug)]
-pub struct Haystack {
-    digits: Vec<Run>,
-    letters: Vec<Run>,
-    signs: Option<Vec<Run>>,
+pub struct Haystack<'a> {
+    text: &'a str,
+    digits: OnceCell<Letters>,
+    letters: OnceCell<Letters>,
+    signs: OnceCell<Option<Letters>>,
 }
 
-impl Haystack {
+#[derive(Debug)]
+struct Letters {
+    runs: Vec<Run>,
+    mask: u128,
+}
+
+impl Letters {
+    fn read(text: &str, reading: Reading) -> Self {
+        let runs = fold(text, reading);
+        Self { mask: mask(&runs), runs }
+    }
+}
+
+/// Which letters there are: what is not in it is not in the text. Most terms are not looked for any further.
+fn mask(runs: &[Run]) -> u128 {
+    runs.iter().fold(0, |mask, run| mask | 1 << (u32::from(run.letter) % u128::BITS))
+}
+
+impl<'a> Haystack<'a> {
     #[must_use]
-    pub fn new(text: &str) -> Self {
-        Self {
-            digits: fold(text, Reading::Digits),
-            letters: fold(text, Reading::Letters),
-            signs: has_signs(text).then(|| fold(text, Reading::Signs)),
-        }
+    pub fn new(text: &'a str) -> Self {
+        Self { text, digits: OnceCell::new(), letters: OnceCell::new(), signs: OnceCell::new() }
+    }
+
+    fn digits(&self) -> &Letters {
+        self.digits.get_or_init(|| Letters::read(self.text, Reading::Digits))
+    }
+
+    fn letters(&self) -> &Letters {
+        self.letters.get_or_init(|| Letters::read(self.text, Reading::Letters))
+    }
+
+    fn signs(&self) -> Option<&Letters> {
+        let read = || has_signs(self.text).then(|| Letters::read(self.text, Reading::Signs));
+        self.signs.get_or_init(read).as_ref()
     }
 }
 
@@ -62,19 +93,24 @@ impl Pattern {
         Some(Self {
             open_start: open_start || spaceless(runs.first()),
             open_end: open_end || spaceless(runs.last()),
+            mask: mask(&runs),
             runs,
             letters,
         })
     }
 
     #[must_use]
-    pub fn is_in(&self, haystack: &Haystack) -> bool {
+    pub fn is_in(&self, haystack: &Haystack<'_>) -> bool {
         if self.letters {
-            self.is_in_runs(&haystack.letters)
-                || haystack.signs.as_ref().is_some_and(|runs| self.is_in_runs(runs))
+            self.is_in_letters(haystack.letters())
+                || haystack.signs().is_some_and(|letters| self.is_in_letters(letters))
         } else {
-            self.is_in_runs(&haystack.digits)
+            self.is_in_letters(haystack.digits())
         }
+    }
+
+    fn is_in_letters(&self, text: &Letters) -> bool {
+        self.mask & !text.mask == 0 && self.is_in_runs(&text.runs)
     }
 
     fn is_in_runs(&self, text: &[Run]) -> bool {
@@ -159,8 +195,11 @@ struct Pieces {
 
 impl Pieces {
     fn add(&mut self, run: &Run) {
-        self.present += run.count;
-        self.letters += run.count;
+        // An m is folded to r and n, and is one letter for all that.
+        let count =
+            run.count - u32::from(run.letter == 'n' && self.last == Some('r') && run.gap == Gap::None);
+        self.present += count;
+        self.letters += count;
         self.last = Some(run.letter);
     }
 
@@ -179,11 +218,12 @@ impl Pieces {
     /// Whether the pieces are one word that was taken apart.
     fn look_joined(mut self) -> bool {
         self.end_piece();
+        let short = self.letters <= 2 * (self.cuts + 1);
         match self.cuts {
             0 => true,
             _ if !self.space => true,
-            1 => self.lone,
-            cuts => self.letters <= 2 * (cuts + 1),
+            1 => self.lone || short,
+            _ => short,
         }
     }
 }
@@ -247,6 +287,7 @@ mod tests {
             ("1488", "14 of 88 people"),
             ("scunt", "scunthorpe"),
             ("therapist", "the rapist"),
+            ("badword", "bad word"),
         ] {
             assert!(!finds(term, text), "{term} in {text}");
         }
@@ -258,6 +299,14 @@ mod tests {
         assert!(finds("bad", "baaad"));
         assert!(!finds("ass", "as"));
         assert!(finds("class", "class struggle"));
+    }
+
+    #[test]
+    fn a_word_in_two_is_found_when_nobody_writes_it_so() {
+        for text in ["sp am", "s pam", "spa m", "s p a m", "sp.am"] {
+            assert!(finds("spam", text), "{text}");
+        }
+        assert!(finds("bad word", "badword") && finds("bad word", "bad word"));
     }
 
     #[test]
