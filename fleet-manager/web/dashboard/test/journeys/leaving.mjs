@@ -49,9 +49,10 @@ export async function leaving({ platform, report, screenshots }) {
     await report.step('revoke it', async () => {
       await page.getByRole('button', { name: 'Revoke…' }).click();
       const dialog = page.getByRole('dialog');
-      await dialog.getByLabel('Reason').fill('sold');
+      await dialog.getByLabel('Reason').fill('given away');
       await dialog.getByRole('button', { name: 'Revoke the box' }).click();
-      await page.getByText('sold').first().waitFor();
+      await page.getByText('given away').first().waitFor();
+      await page.getByRole('button', { name: 'Delete…' }).waitFor();
       await person.shoot(screenshots, 'step-6-revoked');
       const state = (await platform.make('GET', `/boxes/${id}`)).state;
       expect(state === 'revoked', `the box is ${state}`);
