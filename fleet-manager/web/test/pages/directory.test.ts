@@ -26,6 +26,28 @@ describe('the directory', () => {
     await it_.page.getByRole('button', { name: 'Most watched' }).click();
   });
 
+  it('loads little, and nothing moves while it does', async () => {
+    await it_.page.reload();
+    await cards().first().waitFor();
+    const scripts = (await it_.page.evaluate(`performance.getEntriesByType('resource')
+      .filter(({ name }) => name.endsWith('.js')).map(({ name, decodedBodySize }) => [name, decodedBodySize])`)) as [
+      string,
+      number,
+    ][];
+    expect(scripts.filter(([name]) => name.includes('hls'))).toEqual([]);
+    // Some fifty KiB once compressed.
+    expect(scripts.reduce((sum, [, bytes]) => sum + bytes, 0)).toBeLessThan(160_000);
+    const shifted = await it_.page.evaluate(`new Promise((resolve) => {
+      let sum = 0;
+      const observer = new PerformanceObserver((list) => {
+        for (const entry of list.getEntries()) sum += entry.value;
+      });
+      observer.observe({ type: 'layout-shift', buffered: true });
+      requestAnimationFrame(() => requestAnimationFrame(() => resolve(sum)));
+    })`);
+    expect(shifted).toBeLessThan(0.01);
+  });
+
   it('finds channels while one types, and keeps that in the address', async () => {
     const search = it_.page.getByRole('searchbox', { name: 'Search live channels' });
     await it_.page.keyboard.press('/');
@@ -92,6 +114,21 @@ describe('the directory', () => {
     it_.site.failures.clear();
     await it_.page.getByRole('button', { name: 'Try again' }).click();
     await expect.poll(titles).toEqual(['Back again']);
+  });
+
+  it('says so on pages that are somebody’s own, and they come to life too', async () => {
+    for (const path of ['/studio', '/account', '/following', '/studio/ada']) {
+      it_.site.failures.set('/site', 502);
+      await it_.page.goto(it_.site.url + path);
+      await it_.page.getByRole('alert').getByText('Nodi’s server does not answer').waitFor();
+      it_.site.failures.clear();
+      await it_.page.getByRole('button', { name: 'Try again' }).click();
+      await it_.page
+        .getByRole('main')
+        .getByRole('button', { name: /^Sign in$/ })
+        .waitFor();
+    }
+    await it_.page.goto(it_.site.url);
   });
 
   it('follows links without loading anew, and says when there is no such page', async () => {
