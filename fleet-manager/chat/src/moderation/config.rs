@@ -37,7 +37,7 @@ pub struct Raid {
     /// So many new accounts that speak within `window_s`, and more of them than of all others: a raid. Default 10.
     pub accounts: usize,
     /// So many accounts that speak here for the first time within `window_s`, whatever their age, and twice as many
-    /// as all others: a raid too. Only in a channel where `accounts` × 5 have spoken before: the first evening of a
+    /// as all others: a raid too. Only in a channel where `accounts` × 5 had spoken before this day: the first evening of a
     /// channel is not a raid. Default 40.
     pub first_timers: usize,
     /// In seconds. Default 30.

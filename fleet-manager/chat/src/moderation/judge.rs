@@ -308,7 +308,7 @@ impl Room {
             (false, false) => Kind::First,
             (false, true) => Kind::Known,
         };
-        let known = self.people.spoken();
+        let known = self.regulars;
         let mut note = None;
         if let Some(newcomers) = self.raid.see(config, now_ms, speaker.account(), kind, known) {
             let hold_ms = u64::from(config.hold_s) * 1_000;

@@ -44,7 +44,7 @@ impl Watch {
         *self = Self::default();
     }
 
-    /// Somebody wants to say something. `known`: how many have ever spoken here. The number of newcomers if this is a
+    /// Somebody wants to say something. `known`: how many had spoken here before this day. The number of newcomers if this is a
     /// raid.
     pub(super) fn see(
         &mut self,

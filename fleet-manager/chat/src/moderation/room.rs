@@ -52,6 +52,10 @@ pub struct Room {
     pub(super) unique: Unique,
     pub(super) nonces: Nonces,
     pub(super) raid: Watch,
+    /// How many had spoken here when the room was opened, or a day ago: who comes within an evening does not make the
+    /// others of that evening strangers.
+    pub(super) regulars: usize,
+    counted_ms: Option<u64>,
     pub(super) limits: Limits,
     /// When an account spoke last, of those that did since it mattered.
     pub(super) spoke: LinkedHashMap<String, u64>,
@@ -100,6 +104,8 @@ impl Room {
             unique: Unique::default(),
             nonces: Nonces::new(stored.nonces),
             raid: Watch::new(stored.raid_until_ms),
+            regulars: 0,
+            counted_ms: None,
             limits: Limits {
                 accounts: Table::new(Table::<String>::CAPACITY),
                 attempts: Table::new(Table::<String>::CAPACITY),
@@ -121,6 +127,7 @@ impl Room {
             }
         }
         room.people = People::new(stored.people, &stored.known);
+        room.regulars = room.people.spoken();
         if let Some(facts) = stored.facts {
             room.take_facts(facts);
         }
@@ -265,6 +272,11 @@ impl Room {
         }
         for account in self.restrictions.end(now_ms) {
             outcome.ops.push(Op::Ended { channel: self.channel.clone(), account });
+        }
+        let counted_ms = *self.counted_ms.get_or_insert(now_ms);
+        if counted_ms.saturating_add(CROWD_MS) <= now_ms {
+            self.regulars = self.people.spoken();
+            self.counted_ms = Some(now_ms);
         }
         self.nonces.forget(now_ms);
         self.unique.forget(now_ms.saturating_sub(u64::from(self.rules.unique_s) * 1_000));

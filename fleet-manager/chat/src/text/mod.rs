@@ -2,7 +2,7 @@
 //!
 //! - [`clean()`]: what somebody typed, made fit to be shown to thousands: normalised (NFC), of bounded length, without
 //!   what is invisible, reorders its neighbours or piles up.
-//! - [`mark`]: emotes, mentions and safe links in a clean text.
+//! - [`mark()`]: emotes, mentions and safe links in a clean text.
 //! - [`fold`] and [`pattern`]: texts brought to what they look like, so that a blocked term is found however it is
 //!   spelt, and a name that imitates another one.
 //!

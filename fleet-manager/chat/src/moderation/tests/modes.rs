@@ -237,3 +237,22 @@ fn a_raid_is_held_and_the_regulars_go_on() {
         world.say(&raider, "welcome then");
     }
 }
+
+#[test]
+fn strangers_are_a_raid_only_where_people_know_each_other() {
+    let crowd = |world: &mut World| {
+        let said = |world: &mut World, n: u8| {
+            let claims = World::claims(&format!("guest{n}x"), Role::Viewer);
+            let guest = world.enter_as(claims, &format!("198.51.100.{n}")).unwrap();
+            world.now += 100;
+            matches!(world.frame(&guest, "hello"), Frame::Said { .. })
+        };
+        (0..150).filter(|n| said(world, *n)).count()
+    };
+    // The first evening of a channel.
+    assert_eq!(crowd(&mut World::new()), 150);
+    // Where sixty have talked for long, a hundred and fifty strangers in a quarter of a minute are not by chance.
+    let known = (0..60).map(|n| format!("id-regular{n}")).collect();
+    let mut world = World::with(&Config::default(), Loaded { known, ..Loaded::default() });
+    assert_eq!(crowd(&mut world), 39);
+}
