@@ -136,7 +136,8 @@ async fn appoint(
     let there = Member::enter(Dial::new(chat), channel, Some(token)).await?;
     let token = streamer.chat_token(channel).await?;
     let owner = Member::enter(Dial::new(chat), channel, Some(token)).await?;
-    if let Answer::Done(_, Some(server::Answer::Moderators { users })) = owner.act(Action::Moderators).await?
+    if let Answer::Done(_, Some(server::Answer::Moderators { users })) =
+        owner.act(Action::Moderators {}).await?
         && users.iter().any(|known| known.id == user)
     {
         return Ok(());

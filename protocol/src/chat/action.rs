@@ -8,7 +8,8 @@ use super::settings::Patch;
 /// Who is meant: the id of an account, or `@name`.
 pub type Target = String;
 
-/// What somebody does in a channel. Each variant says who may.
+/// What somebody does in a channel. Each variant says who may. Those without members have braces, since serde would let
+/// members that are not known pass without them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Action {
@@ -17,7 +18,7 @@ pub enum Action {
     /// Takes away all messages of somebody. Moderators.
     Purge { user: Target },
     /// Nobody's messages are shown any more. Moderators.
-    Clear,
+    Clear {},
     /// Silences somebody for 1 s to 14 days. Moderators.
     Timeout {
         user: Target,
@@ -40,7 +41,7 @@ pub enum Action {
     /// Takes that back. The streamer; a moderator of themselves.
     Dismiss { user: Target },
     /// Lists the moderators. Moderators.
-    Moderators,
+    Moderators {},
     /// Blocks a term, also in look-alike letters and spaced out. Moderators.
     BlockTerm {
         term: String,
@@ -51,11 +52,11 @@ pub enum Action {
     /// Moderators.
     UnblockTerm { term: String },
     /// Lists the blocked terms. Moderators.
-    Terms,
+    Terms {},
     /// Decides on a message that is held. Moderators.
     Review { id: EventId, allow: bool },
     /// Lists what is held. Moderators.
-    Held,
+    Held {},
     /// The moderation log, newest first. Moderators.
     Log {
         /// Entries older than this one.
@@ -65,7 +66,7 @@ pub enum Action {
     /// What is known of somebody: restrictions, messages, how often they were silenced. Moderators.
     Who { user: Target },
     /// Lists who is timed out or banned. Moderators.
-    Restricted,
+    Restricted {},
 }
 
 /// What happens to a message with a blocked term.
@@ -76,4 +77,23 @@ pub enum Then {
     #[default]
     Hold,
     Refuse,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_action_does_not_have_is_refused() {
+        for good in [r#"{"do":"clear"}"#, r#"{"do":"terms"}"#, r#"{"do":"purge","user":"@ada"}"#] {
+            assert!(serde_json::from_str::<Action>(good).is_ok(), "{good}");
+        }
+        for bad in [
+            r#"{"do":"clear","foo":1}"#,
+            r#"{"do":"terms","foo":1}"#,
+            r#"{"do":"purge","user":"@ada","foo":1}"#,
+        ] {
+            assert!(serde_json::from_str::<Action>(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use nodi_protocol::chat::{EventId, Role, TIMEOUT_S, User};
 use super::commands::span;
 use super::nonces::Became;
 use super::restrictions::{MAX_RESTRICTED, told, with_role};
-use super::rights::{needed, plural, reaches};
+use super::rights::{needed, out_of_reach, plural, reaches};
 use super::room::{Room, no_such_message, refused};
 use super::speaker::Speaker;
 use super::terms::MAX_TERM;
@@ -96,7 +96,7 @@ impl Room {
                 let text = format!("All messages of {} are taken away.", user.name);
                 done(What::Purged { user, by: Some(actor.user.clone()) }, text)
             }
-            Action::Clear => {
+            Action::Clear {} => {
                 done(What::Cleared { by: actor.user.clone() }, "All messages are taken away.".to_owned())
             }
             Action::Timeout { user, seconds, reason } => {
@@ -107,7 +107,7 @@ impl Room {
             Action::Set { settings } => self.set(actor, &settings),
             Action::Appoint { user } => self.appoint(actor, &user),
             Action::Dismiss { user } => self.dismiss(actor, &user),
-            Action::Moderators => self.list_moderators(),
+            Action::Moderators {} => self.list_moderators(),
             Action::BlockTerm { term, then } => self.block(actor, &term, then),
             Action::UnblockTerm { term } => match self.terms.get(term.trim()) {
                 Some(found) => {
@@ -116,12 +116,12 @@ impl Room {
                 }
                 None => no(Code::NotFound, format!("“{}” is not blocked", text::start(&term, MAX_TERM))),
             },
-            Action::Terms => {
+            Action::Terms {} => {
                 let terms = self.terms.list();
                 listed(count(terms.len(), "blocked term"), Answer::Terms { terms })
             }
             Action::Review { id, allow } => self.review(actor, id, allow),
-            Action::Held => {
+            Action::Held {} => {
                 let held = self.held.list();
                 listed(format!("{} for a decision.", wait(held.len())), Answer::Held { held })
             }
@@ -130,7 +130,7 @@ impl Room {
                 listed(count(entries.len(), "log entry"), Answer::Log { entries, more })
             }
             Action::Who { user } => self.who(actor, &user),
-            Action::Restricted => {
+            Action::Restricted {} => {
                 let all = self.restrictions.list(actor.now_ms);
                 let text = format!("{} timed out or banned.", people(all.len()));
                 let restricted = all.into_iter().take(MAX_LISTED).map(|one| RestrictedUser {
@@ -162,7 +162,7 @@ impl Room {
         if user.id == actor.user.id {
             return no(Code::Forbidden, "not on yourself");
         }
-        let text = format!("{} is one of {}: that takes somebody above them", user.name, plural(user.role));
+        let text = out_of_reach(&user.name, user.role);
         no(Code::Forbidden, text)
     }
 
@@ -174,7 +174,7 @@ impl Room {
             let text = if actor.role < Role::Moderator {
                 "only moderators may take away what others said".to_owned()
             } else {
-                format!("{} is one of {}: that takes somebody above them", author.name, plural(role))
+                out_of_reach(&author.name, role)
             };
             return no(Code::Forbidden, text);
         }

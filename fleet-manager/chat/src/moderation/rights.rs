@@ -11,20 +11,20 @@ pub(super) fn needed(action: &Action) -> Role {
         Action::Appoint { .. } => Role::Streamer,
         Action::Dismiss { .. }
         | Action::Purge { .. }
-        | Action::Clear
+        | Action::Clear {}
         | Action::Timeout { .. }
         | Action::Ban { .. }
         | Action::Release { .. }
         | Action::Set { .. }
-        | Action::Moderators
+        | Action::Moderators {}
         | Action::BlockTerm { .. }
         | Action::UnblockTerm { .. }
-        | Action::Terms
+        | Action::Terms {}
         | Action::Review { .. }
-        | Action::Held
+        | Action::Held {}
         | Action::Log { .. }
         | Action::Who { .. }
-        | Action::Restricted => Role::Moderator,
+        | Action::Restricted {} => Role::Moderator,
     }
 }
 
@@ -42,6 +42,18 @@ pub(super) fn plural(role: Role) -> &'static str {
         Role::Streamer => "the streamer",
         Role::Staff => "operators of the platform",
     }
+}
+
+/// Why nobody of the same or a lower role may act on somebody.
+pub(super) fn out_of_reach(name: &str, role: Role) -> String {
+    let is = match role {
+        Role::Viewer => "a viewer",
+        Role::Subscriber => "a subscriber",
+        Role::Moderator => "a moderator",
+        Role::Streamer => "the streamer",
+        Role::Staff => "an operator of the platform",
+    };
+    format!("{name} is {is}: that takes somebody above them")
 }
 
 #[cfg(test)]

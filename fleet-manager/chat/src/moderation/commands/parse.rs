@@ -87,7 +87,7 @@ impl Line<'_> {
             }
             "untimeout" | "unban" => Ok(Input::Do(Action::Release { user: self.user()? })),
             "purge" => Ok(Input::Do(Action::Purge { user: self.user()? })),
-            "clear" => self.alone(Action::Clear),
+            "clear" => self.alone(Action::Clear {}),
             "slow" => self.slow(),
             "slowoff" => self.patch(Patch { slow_s: Some(0), ..Patch::default() }),
             "followers" => self.followers(),
@@ -103,14 +103,14 @@ impl Line<'_> {
             "links" => set(Patch { links: Some(self.links()?), ..Patch::default() }),
             "block" => self.block(),
             "unblock" => Ok(Input::Do(Action::UnblockTerm { term: self.something("which term?")? })),
-            "terms" => self.alone(Action::Terms),
-            "held" => self.alone(Action::Held),
+            "terms" => self.alone(Action::Terms {}),
+            "held" => self.alone(Action::Held {}),
             "allow" => Ok(Input::Do(Action::Review { id: self.id()?, allow: true })),
             "deny" => Ok(Input::Do(Action::Review { id: self.id()?, allow: false })),
-            "restricted" => self.alone(Action::Restricted),
+            "restricted" => self.alone(Action::Restricted {}),
             "log" => self.alone(Action::Log { before: None }),
             "who" => Ok(Input::Do(Action::Who { user: self.user()? })),
-            "mods" => self.alone(Action::Moderators),
+            "mods" => self.alone(Action::Moderators {}),
             "mod" => Ok(Input::Do(Action::Appoint { user: self.user()? })),
             "unmod" => Ok(Input::Do(Action::Dismiss { user: self.user()? })),
             _ => Err(unknown(self.command.name)),
@@ -390,11 +390,11 @@ mod tests {
         );
         assert_eq!(action(&format!("/deny {id}")), Action::Review { id, allow: false });
         for (text, want) in [
-            ("/clear", Action::Clear),
-            ("/mods", Action::Moderators),
-            ("/terms", Action::Terms),
-            ("/held", Action::Held),
-            ("/restricted", Action::Restricted),
+            ("/clear", Action::Clear {}),
+            ("/mods", Action::Moderators {}),
+            ("/terms", Action::Terms {}),
+            ("/held", Action::Held {}),
+            ("/restricted", Action::Restricted {}),
             ("/log", Action::Log { before: None }),
         ] {
             assert_eq!(action(text), want);

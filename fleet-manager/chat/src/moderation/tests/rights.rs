@@ -43,22 +43,22 @@ fn what_takes_a_moderator_is_refused_to_viewers() {
     let user = "@viewer".to_owned();
     let actions = [
         Action::Purge { user: user.clone() },
-        Action::Clear,
+        Action::Clear {},
         Action::Timeout { user: user.clone(), seconds: 1, reason: None },
         Action::Ban { user: user.clone(), reason: None },
         Action::Release { user: user.clone() },
         Action::Set { settings: Patch { slow_s: Some(3), ..Patch::default() } },
         Action::Appoint { user: user.clone() },
         Action::Dismiss { user: user.clone() },
-        Action::Moderators,
+        Action::Moderators {},
         Action::BlockTerm { term: "spam".into(), then: Default::default() },
         Action::UnblockTerm { term: "spam".into() },
-        Action::Terms,
+        Action::Terms {},
         Action::Review { id, allow: true },
-        Action::Held,
+        Action::Held {},
         Action::Log { before: None },
         Action::Who { user },
-        Action::Restricted,
+        Action::Restricted {},
     ];
     for role in [Role::Viewer, Role::Subscriber] {
         let mut world = World::new();
