@@ -1,5 +1,6 @@
 # One command for developers and for CI alike. Each target installs what it lacks (scripts/setup).
-# One target directory and one profile: what `make test` built, `make demo` runs.
+# One target directory and one profile. Tests turn on features of some dependencies, so `make test` builds the processes
+# together with them, once, instead of before them and then again.
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check advisories bench fuzz fmt build web
@@ -16,8 +17,9 @@ demo: build web ## The whole platform on this machine, with a test stream: print
 	@scripts/setup lab
 	@$(CARGO) run --quiet --locked --package nodi-lab --bin nodi-lab -- up --test-stream --port 8080 --dashboard-port 8081 --rtmp-port 1935
 
-test: build web ## All tests: Rust, documentation examples, pages, end to end, short runs of the fuzzers and of Schemathesis
-	@scripts/setup lab test
+test: web ## All tests: Rust, documentation examples, pages, end to end, short runs of the fuzzers and of Schemathesis
+	@scripts/setup build lab test
+	$(CARGO) build --locked --workspace --bins --tests
 	$(CARGO) nextest run --locked --workspace --no-fail-fast
 	$(CARGO) test --locked --workspace --doc --quiet
 	npm --prefix $(WEB) test
