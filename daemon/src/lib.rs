@@ -4,6 +4,7 @@
 pub mod config;
 pub mod damage;
 pub mod exit;
+pub mod files;
 pub mod logging;
 pub mod settings;
 pub mod shutdown;

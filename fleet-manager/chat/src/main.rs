@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use nodi_chat::config::Config;
 use nodi_chat::{Chat, shutdown_deadline};
-use nodi_daemon::{config, exit, logging, shutdown, systemd};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use nodi_daemon::{config, exit, files, logging, shutdown, systemd};
 
 /// Chat for live channels: rooms over WebSockets.
 #[derive(Parser)]
@@ -42,7 +41,8 @@ fn main() -> ExitCode {
 async fn run(config: Config) -> anyhow::Result<()> {
     // An error means that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    raise_file_limit();
+    // Every connection is a file descriptor.
+    files::raise_limit();
     let shutdown = shutdown::on_signals(shutdown_deadline(&config))?;
     let chat = Chat::start(config, &shutdown)?;
     log::info!(address:% = chat.address; "serving");
@@ -50,13 +50,4 @@ async fn run(config: Config) -> anyhow::Result<()> {
     chat.stopped().await;
     log::info!("stopped");
     Ok(())
-}
-
-/// Every connection is a file descriptor.
-fn raise_file_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        log::warn!("cannot raise the limit of open files: {error}");
-    }
 }

@@ -5,11 +5,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use nodi_daemon::{config, exit, logging, shutdown, systemd};
+use nodi_daemon::{config, exit, files, logging, shutdown, systemd};
 use nodi_origin::Origin;
 use nodi_origin::clock::Clock;
 use nodi_origin::config::Config;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Waiting players are answered at once, and a download of a segment takes seconds.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -47,7 +46,8 @@ fn main() -> ExitCode {
 async fn run(config: Config) -> anyhow::Result<()> {
     // An error means that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    raise_file_limit();
+    // Every segment is a file descriptor and every viewer another one.
+    files::raise_limit();
     let shutdown = shutdown::on_signals(DRAIN)?;
     let origin = Origin::start(config, Clock::system(), &shutdown)?;
     let (push, public) = (origin.push, origin.public);
@@ -56,13 +56,4 @@ async fn run(config: Config) -> anyhow::Result<()> {
     origin.stopped().await;
     log::info!("stopped");
     Ok(())
-}
-
-/// Every segment is a file descriptor and every viewer another one.
-fn raise_file_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        log::warn!("cannot raise the limit of open files: {error}");
-    }
 }
