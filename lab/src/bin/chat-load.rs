@@ -2,10 +2,11 @@
 #![allow(clippy::print_stdout, reason = "a command line: what it prints is its result")]
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use nodi_lab::chat::Tokens;
 use nodi_lab::chat_load::{self, Dialect, Load, Options};
 use nodi_protocol::ChannelId;
 
@@ -76,7 +77,7 @@ fn main() -> ExitCode {
         Command::Floor { listen } => {
             chat_load::serve_floor(listen, |address| println!("{{\"listening\":\"{address}\"}}"))
         }
-        Command::Keys { dir } => chat_load::open_token_key(&dir).map(drop),
+        Command::Keys { dir } => keys(&dir).map(drop),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -87,13 +88,17 @@ fn main() -> ExitCode {
     }
 }
 
+fn keys(dir: &Path) -> std::io::Result<Tokens> {
+    Tokens::create(dir).map_err(std::io::Error::other)
+}
+
 fn room(args: Room) -> std::io::Result<()> {
     let dialect = match args.speaks {
         Speaks::Chat => Dialect::Chat { channel: args.channel },
         Speaks::Plain => Dialect::Plain,
         Speaks::Nats => Dialect::Nats,
     };
-    let minter = args.keys.as_deref().map(chat_load::open_token_key).transpose()?;
+    let tokens = args.keys.as_deref().map(keys).transpose()?;
     let mut load = Load::new(Options {
         server: args.server,
         dialect,
@@ -101,7 +106,7 @@ fn room(args: Room) -> std::io::Result<()> {
         publishers: args.publishers,
         rate: args.rate,
         text_bytes: args.bytes,
-        minter,
+        tokens,
     })?;
     load.connect(args.first)?;
     load.obey(&mut std::io::stdout().lock())

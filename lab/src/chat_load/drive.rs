@@ -9,7 +9,6 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
-use nodi_protocol::chat::token::Minter;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::fd::OwnedFd;
@@ -19,6 +18,7 @@ use super::connection::{Connection, Phase, Read};
 use super::dialect::Dialect;
 use super::latency::Histogram;
 use super::{stamp, tokens};
+use crate::chat::Tokens;
 
 /// Handshakes under way at once: below every server's backlog of connections that it has not accepted yet.
 const IN_FLIGHT: usize = 100;
@@ -47,7 +47,7 @@ pub struct Options {
     /// Bytes of a message's text.
     pub text_bytes: usize,
     /// Gives the publishers their tokens; bare texts and NATS need none.
-    pub minter: Option<Minter>,
+    pub tokens: Option<Tokens>,
 }
 
 /// What was measured, since the mark or in all.
@@ -170,10 +170,10 @@ impl Load {
     fn open(&mut self) -> io::Result<()> {
         let index = self.connections.len();
         let token = match &self.options {
-            Options { dialect: Dialect::Chat { channel }, minter: Some(minter), publishers, .. }
+            Options { dialect: Dialect::Chat { channel }, tokens: Some(keys), publishers, .. }
                 if index < *publishers =>
             {
-                Some(tokens::publisher(minter, channel, index)?)
+                Some(tokens::publisher(keys, channel, index)?)
             }
             _ => None,
         };

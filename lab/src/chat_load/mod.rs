@@ -16,7 +16,6 @@ mod wire;
 pub use dialect::Dialect;
 pub use drive::{Load, Options};
 pub use floor::serve as serve_floor;
-pub use tokens::open as open_token_key;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
