@@ -163,6 +163,16 @@ ulid! {
     CommandId, "command id"
 }
 
+ulid! {
+    /// One update of one box's software. Of two orders the greater one counts.
+    UpdateId, "update id"
+}
+
+ulid! {
+    /// One rollout of a bundle over the fleet.
+    RolloutId, "rollout id"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,5 +11,5 @@ pub mod rendition;
 pub mod revocation;
 pub mod stream_key;
 
-pub use id::{BoxId, ChannelId, CommandId, SessionId};
+pub use id::{BoxId, ChannelId, CommandId, RolloutId, SessionId, UpdateId};
 pub use rendition::{Rendition, RenditionName, Track};

@@ -11,9 +11,10 @@ use nodi_protocol::fleet::telemetry::{
     Disk, Interface, Memory, Outbox, ProcessHealth, Telemetry, Temperature, Uplink,
 };
 use nodi_protocol::fleet::topic::{BoxTopic, Topic};
+use nodi_protocol::fleet::update::{self, Bundle, Day, Deadlines, Order, Report, Window};
 use nodi_protocol::fleet::{Error, MAX_PAYLOAD, Payload, SCHEMA};
 use nodi_protocol::revocation::Revocations;
-use nodi_protocol::{BoxId, ChannelId, CommandId, RenditionName, SessionId};
+use nodi_protocol::{BoxId, ChannelId, CommandId, RenditionName, SessionId, UpdateId};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option::of;
 use proptest::prelude::*;
@@ -53,6 +54,10 @@ fn command_id() -> impl Strategy<Value = CommandId> {
     (milliseconds(), any::<u128>()).prop_map(|(ms, random)| CommandId::new(ms, random))
 }
 
+fn update_id() -> impl Strategy<Value = UpdateId> {
+    (milliseconds(), any::<u128>()).prop_map(|(ms, random)| UpdateId::new(ms, random))
+}
+
 /// Anything that a person or a kernel may write.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![Just(String::new()), any::<String>(), "[ -~]{0,40}"]
@@ -75,6 +80,8 @@ fn topic() -> impl Strategy<Value = Topic> {
         Just(BoxTopic::Telemetry),
         Just(BoxTopic::Event),
         Just(BoxTopic::EventAck),
+        Just(BoxTopic::Update),
+        Just(BoxTopic::UpdateStatus),
         session_id().prop_map(BoxTopic::Session),
         command_id().prop_map(BoxTopic::Command),
         command_id().prop_map(BoxTopic::CommandStatus),
@@ -89,10 +96,10 @@ fn topic() -> impl Strategy<Value = Topic> {
 prop_compose! {
     fn hardware()(
         model in text(), serial in text(), architecture in text(), cores: u32, memory_bytes: u64,
-        encoder in text(), os in text(), kernel in text(), l4t in of(text()),
+        encoder in text(), os in text(), kernel in text(), l4t in of(text()), compatible in of(text()),
         rtmp_url in of(text()), rtmps_url in of(text()),
     ) -> Hardware {
-        Hardware { model, serial, architecture, cores, memory_bytes, encoder, os, kernel, l4t, rtmp_url, rtmps_url }
+        Hardware { model, serial, architecture, cores, memory_bytes, encoder, os, kernel, l4t, compatible, rtmp_url, rtmps_url }
     }
 }
 
@@ -125,6 +132,16 @@ prop_compose! {
     }
 }
 
+fn window() -> impl Strategy<Value = Window> {
+    let day =
+        prop::sample::select(vec![Day::Mon, Day::Tue, Day::Wed, Day::Thu, Day::Fri, Day::Sat, Day::Sun]);
+    (vec(day, 0..8), any::<u16>(), any::<u16>()).prop_map(|(days, start_minute, minutes)| Window {
+        days,
+        start_minute,
+        minutes,
+    })
+}
+
 prop_compose! {
     fn settings()(
         log_level in of(log_level()),
@@ -136,9 +153,9 @@ prop_compose! {
         origins in of(vec((text(), text()).prop_map(|(name, url)| Origin { name, url }), 0..3)),
         stream_keys in of(vec(text(), 0..3)),
         telemetry_s in of(any::<u32>()),
-        drain in of(any::<bool>()),
+        maintenance in of(vec(window(), 0..3)), drain in of(any::<bool>()),
     ) -> Settings {
-        Settings { log_level, ladder, part_ms, limits, origins, stream_keys, telemetry_s, drain }
+        Settings { log_level, ladder, part_ms, limits, origins, stream_keys, telemetry_s, maintenance, drain }
     }
 }
 
@@ -297,6 +314,49 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn bundle()(
+        version in text(), compatible in text(), url in text(), token in of(text()), bytes: u64, sha256 in text(),
+    ) -> Bundle {
+        Bundle { version, compatible, url, token, bytes, sha256 }
+    }
+}
+
+prop_compose! {
+    fn order()(
+        id in update_id(), issued_ms in milliseconds(), expires_ms in milliseconds(), bundle in bundle(), force: bool,
+        (download_s, install_s, reboot_s, trial_s) in any::<(u32, u32, u32, u32)>(),
+    ) -> Order {
+        let deadlines = Deadlines { download_s, install_s, reboot_s, trial_s };
+        Order { id, issued_ms, expires_ms, bundle, force, deadlines }
+    }
+}
+
+fn update_state() -> impl Strategy<Value = update::State> {
+    use update::State::*;
+    prop::sample::select(vec![
+        Waiting,
+        Downloading,
+        Installing,
+        Rebooting,
+        Trial,
+        Confirmed,
+        RolledBack,
+        Failed,
+        Expired,
+        Withdrawn,
+    ])
+}
+
+prop_compose! {
+    fn report()(
+        id in update_id(), state in update_state(), progress in of(0_u8..=100), message in text(), from in text(),
+        to in text(), slot in of(text()), deadline_ms in of(milliseconds()), boot_id in text(), at_ms in milliseconds(),
+    ) -> Report {
+        Report { id, state, progress, message, from, to, slot, deadline_ms, boot_id, at_ms }
+    }
+}
+
 fn what() -> impl Strategy<Value = What> {
     prop_oneof![
         (text(), text()).prop_map(|(boot_id, version)| What::Booted { boot_id, version }),
@@ -318,6 +378,9 @@ fn what() -> impl Strategy<Value = What> {
         any::<i64>().prop_map(|by_ms| What::ClockStepped { by_ms }),
         milliseconds().prop_map(|not_after_ms| What::CertificateRenewed { not_after_ms }),
         text().prop_map(|reason| What::CertificateRenewalFailed { reason }),
+        (update_id(), update_state(), text(), text(), text()).prop_map(
+            |(update, state, from, to, message)| { What::UpdateEnded { update, state, from, to, message } }
+        ),
         (any::<u64>(), any::<u64>()).prop_map(|(telemetry, events)| What::Dropped { telemetry, events }),
     ]
 }
@@ -370,6 +433,8 @@ fn read_as_everything(bytes: &[u8]) {
     let _ = Status::from_json(bytes);
     let _ = Event::from_json(bytes);
     let _ = Ack::from_json(bytes);
+    let _ = Order::from_json(bytes);
+    let _ = Report::from_json(bytes);
     let _ = Revocations::from_json(bytes);
 }
 
@@ -382,7 +447,10 @@ proptest! {
         // And a box subscribes to what it is to read, the server to what boxes say.
         let text = topic.to_string();
         if let Topic::Box(id, below) = &topic {
-            let from_fleet = matches!(below, BoxTopic::Desired | BoxTopic::Command(_) | BoxTopic::EventAck);
+            let from_fleet = matches!(
+                below,
+                BoxTopic::Desired | BoxTopic::Command(_) | BoxTopic::Update | BoxTopic::EventAck
+            );
             let read_by_box = Topic::box_subscriptions(id).iter().any(|filter| matches(filter, &text));
             let read_by_server = Topic::server_subscriptions().iter().any(|filter| matches(filter, &text));
             prop_assert_eq!(read_by_box, from_fleet);
@@ -425,6 +493,12 @@ proptest! {
 
     #[test]
     fn events(payload in event(), cut: prop::sample::Index) { survives(&payload, cut)?; }
+
+    #[test]
+    fn orders(payload in order(), cut: prop::sample::Index) { survives(&payload, cut)?; }
+
+    #[test]
+    fn reports(payload in report(), cut: prop::sample::Index) { survives(&payload, cut)?; }
 
     #[test]
     fn acknowledgements(journal in text(), through: u64, cut: prop::sample::Index) {

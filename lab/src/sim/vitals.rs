@@ -141,6 +141,7 @@ pub(crate) fn hardware(index: usize) -> Hardware {
         os: "Nodi 0.1".to_owned(),
         kernel: "5.15.148-tegra".to_owned(),
         l4t: Some("36.4.4".to_owned()),
+        compatible: Some("nodi-p3768-0000-p3767-0000-l4t-r39.2".to_owned()),
         rtmp_url: Some(format!("rtmp://box-{index}.sim.invalid:1935/live")),
         rtmps_url: Some(format!("rtmps://box-{index}.sim.invalid:1936/live")),
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::update::Window;
 use crate::RenditionName;
 
 /// Retained on `boxes/<id>/desired`.
@@ -41,6 +42,9 @@ pub struct Settings {
     /// Seconds between two telemetry messages, 1 to 300. At once. Default 10.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub telemetry_s: Option<u32>,
+    /// When the box may reboot for an update by itself; absent or empty: at any time at which nothing is live. At once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<Vec<Window>>,
     /// No new session is taken; live ones go on. The box is left out of the list of ingests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drain: Option<bool>,

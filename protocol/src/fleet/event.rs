@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ChannelId, SessionId};
+use crate::{ChannelId, SessionId, UpdateId};
 
 /// On `boxes/<id>/events`, in order, again after each reconnect until acknowledged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,6 +50,14 @@ pub enum What {
     },
     CertificateRenewalFailed {
         reason: String,
+    },
+    /// An update ended; `state` as in [`super::update::State`].
+    UpdateEnded {
+        update: UpdateId,
+        state: super::update::State,
+        from: String,
+        to: String,
+        message: String,
     },
     /// The outbox was full: so many of these were given up.
     Dropped {

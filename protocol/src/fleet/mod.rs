@@ -12,6 +12,7 @@ pub mod presence;
 pub mod session;
 pub mod telemetry;
 pub mod topic;
+pub mod update;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -93,4 +94,6 @@ payload! {
     command::Status: "command status",
     event::Event: "event",
     event::Ack: "acknowledgement of events",
+    update::Order: "update",
+    update::Report: "update report",
 }

@@ -39,6 +39,8 @@ pub struct Hardware {
     pub kernel: String,
     /// Jetson Linux (L4T) release, such as `36.4.4`.
     pub l4t: Option<String>,
+    /// What a bundle for this box says as `compatible`; absent where the box is not one that takes updates.
+    pub compatible: Option<String>,
     /// Where encoders publish to, without the stream key, such as `rtmp://box.example:1935/live`: from the agent's
     /// configuration, since a box behind a router cannot know how it is reached.
     pub rtmp_url: Option<String>,

@@ -36,6 +36,10 @@ pub enum BoxTopic {
     Command(CommandId),
     /// [`super::command::Status`], from the box. Retained; cleared by the box when the command was cleared.
     CommandStatus(CommandId),
+    /// [`super::update::Order`], from the fleet server; retained until it is over, then cleared.
+    Update,
+    /// [`super::update::Report`], from the box. Retained.
+    UpdateStatus,
     /// [`super::event::Event`], from the box.
     Event,
     /// [`super::event::Ack`], from the fleet server.
@@ -48,12 +52,13 @@ pub enum BoxTopic {
 pub struct NotATopic(pub String);
 
 impl Topic {
-    /// What a box subscribes to: its desired state, its commands, and acknowledgements of its events.
+    /// What a box subscribes to: its desired state, its commands, updates, and acknowledgements of its events.
     #[must_use]
-    pub fn box_subscriptions(id: &BoxId) -> [String; 4] {
+    pub fn box_subscriptions(id: &BoxId) -> [String; 5] {
         [
             Self::Box(id.clone(), BoxTopic::Desired).to_string(),
             format!("{ROOT}/boxes/{id}/commands/+"),
+            Self::Box(id.clone(), BoxTopic::Update).to_string(),
             Self::Box(id.clone(), BoxTopic::EventAck).to_string(),
             Self::Revocations.to_string(),
         ]
@@ -61,8 +66,8 @@ impl Topic {
 
     /// What the fleet server subscribes to: everything that boxes say.
     #[must_use]
-    pub fn server_subscriptions() -> [String; 6] {
-        ["presence", "reported", "telemetry", "sessions/+", "commands/+/status", "events"]
+    pub fn server_subscriptions() -> [String; 7] {
+        ["presence", "reported", "telemetry", "sessions/+", "commands/+/status", "update/status", "events"]
             .map(|below| format!("{ROOT}/boxes/+/{below}"))
     }
 }
@@ -87,6 +92,8 @@ impl fmt::Display for BoxTopic {
             Self::Session(session) => write!(f, "sessions/{session}"),
             Self::Command(command) => write!(f, "commands/{command}"),
             Self::CommandStatus(command) => write!(f, "commands/{command}/status"),
+            Self::Update => f.write_str("update"),
+            Self::UpdateStatus => f.write_str("update/status"),
             Self::Event => f.write_str("events"),
             Self::EventAck => f.write_str("events/ack"),
         }
@@ -114,6 +121,8 @@ fn parse(text: &str) -> Option<Topic> {
         "desired" => BoxTopic::Desired,
         "reported" => BoxTopic::Reported,
         "telemetry" => BoxTopic::Telemetry,
+        "update" => BoxTopic::Update,
+        "update/status" => BoxTopic::UpdateStatus,
         "events" => BoxTopic::Event,
         "events/ack" => BoxTopic::EventAck,
         _ => match rest.split_once('/')? {

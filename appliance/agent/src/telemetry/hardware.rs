@@ -28,6 +28,7 @@ pub(crate) fn hardware(source: &Source) -> Hardware {
         os: source.text("etc/os-release").and_then(|text| pretty_name(&text)).unwrap_or_default(),
         kernel: source.text("proc/sys/kernel/osrelease").unwrap_or_default(),
         l4t: source.text("etc/nv_tegra_release").and_then(|text| l4t(&text)),
+        compatible: None,
         rtmp_url: None,
         rtmps_url: None,
     }

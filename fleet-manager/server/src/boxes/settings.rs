@@ -14,6 +14,8 @@ use crate::error::Error;
 const MAX_RUNGS: usize = 8;
 /// A box pushes every session to each: two are usual, more than four no line carries.
 const MAX_ORIGINS: usize = 4;
+/// Three a day of the week.
+const MAX_WINDOWS: usize = 21;
 /// An old and a new one while they change, and some to spare.
 const MAX_STREAM_KEYS: usize = 8;
 const MAX_TEXT: usize = 256;
@@ -41,6 +43,7 @@ pub fn overlay(below: &Settings, above: &Settings) -> Settings {
         origins: either(&above.origins, &below.origins),
         stream_keys: either(&above.stream_keys, &below.stream_keys),
         telemetry_s: either(&above.telemetry_s, &below.telemetry_s),
+        maintenance: either(&above.maintenance, &below.maintenance),
         drain: either(&above.drain, &below.drain),
     }
 }
@@ -95,6 +98,13 @@ pub fn validate(settings: &Settings) -> Result<(), Error> {
             check_origin_name(at, &origin.name)?;
             check_origin_url(at, &origin.url)?;
         }
+    }
+    for (at, window) in settings.maintenance.iter().flatten().enumerate() {
+        within(&format!("maintenance[{at}].start_minute"), window.start_minute, 0, 1_439)?;
+        within(&format!("maintenance[{at}].minutes"), window.minutes, 15, 1_440)?;
+    }
+    if let Some(windows) = &settings.maintenance {
+        within("maintenance", windows.len(), 0, MAX_WINDOWS)?;
     }
     if let Some(keys) = &settings.stream_keys {
         within("stream_keys", keys.len(), 1, MAX_STREAM_KEYS)?;

@@ -7,10 +7,10 @@ use super::Settings;
 use crate::ca::FLEET_NAME;
 
 /// What a box writes below `nodi/v1/boxes/<its id>/`.
-pub(super) const BOX_WRITES: [&str; 6] =
-    ["presence", "reported", "telemetry", "sessions/+", "commands/+/status", "events"];
+pub(super) const BOX_WRITES: [&str; 7] =
+    ["presence", "reported", "telemetry", "sessions/+", "commands/+/status", "update/status", "events"];
 /// What a box reads there.
-pub(super) const BOX_READS: [&str; 3] = ["desired", "commands/+", "events/ack"];
+pub(super) const BOX_READS: [&str; 4] = ["desired", "commands/+", "update", "events/ack"];
 
 /// Bytes of a packet beside its payload: topic and properties.
 const PACKET_OVERHEAD: usize = 4 << 10;

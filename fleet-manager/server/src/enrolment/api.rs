@@ -232,6 +232,7 @@ fn tidy_hardware(hardware: &Hardware) -> Hardware {
         os: tidy(&hardware.os),
         kernel: tidy(&hardware.kernel),
         l4t: hardware.l4t.as_deref().map(tidy),
+        compatible: hardware.compatible.as_deref().map(tidy),
         rtmp_url: hardware.rtmp_url.as_deref().map(tidy),
         rtmps_url: hardware.rtmps_url.as_deref().map(tidy),
         // A number that no JSON reader can take apart is no fact either.

@@ -82,7 +82,8 @@ pub(super) fn take(app: &App, message: &Received, batch: &mut Batch) -> Option<(
                 batch.push(id.clone(), Item::Event(event));
             }
         }
-        BoxTopic::Desired | BoxTopic::Command(_) | BoxTopic::EventAck => {}
+        BoxTopic::Desired | BoxTopic::Command(_) | BoxTopic::Update | BoxTopic::EventAck => {}
+        BoxTopic::UpdateStatus => {}
     }
     // Presence says for itself; telemetry has counted already.
     if !message.retained && !matches!(topic, BoxTopic::Presence | BoxTopic::Telemetry) {
@@ -100,6 +101,8 @@ fn kind(topic: &BoxTopic) -> &'static str {
         BoxTopic::Session(_) => "session",
         BoxTopic::Command(_) => "command",
         BoxTopic::CommandStatus(_) => "status",
+        BoxTopic::Update => "update",
+        BoxTopic::UpdateStatus => "update status",
         BoxTopic::Event => "event",
         BoxTopic::EventAck => "ack",
     }
