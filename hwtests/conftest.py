@@ -1,0 +1,93 @@
+"""The box, its machine and its centre for all tests: one of each a run."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nodi_hw.box import Box, Machine
+from nodi_hw.centre import Centre
+from nodi_hw.machines import machine_of
+from nodi_hw.report import Report, ReportPlugin
+
+_PLUGIN = pytest.StashKey[ReportPlugin]()
+_FAILED = pytest.StashKey[bool]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    environment = config.getoption("lg_env", default=None)
+    name = Path(environment).stem if environment else "none"
+    plugin = ReportPlugin(name)
+    config.stash[_PLUGIN] = plugin
+    config.pluginmanager.register(plugin, "nodi-report")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """A failure shows what the box said last: by the time that somebody looks, it is gone."""
+    report = yield
+    if report.failed:
+        item.session.stash[_FAILED] = True
+        box = getattr(item, "funcargs", {}).get("box")
+        if isinstance(box, Box):
+            report.sections.append(("console", box.machine.console()))
+            status, journal = box.try_run("journalctl --no-pager -b -n 150 -o short-precise")
+            if status == 0:
+                report.sections.append(("journal", journal))
+    return report
+
+
+@pytest.fixture(scope="session")
+def report(request: pytest.FixtureRequest) -> Report:
+    return request.config.stash[_PLUGIN].report
+
+
+@pytest.fixture(scope="session")
+def machine(target: Any) -> Iterator[Machine]:
+    """Off, and never switched on before."""
+    found = machine_of(target)
+    yield found
+    found.power_cut()
+
+
+@pytest.fixture(scope="session")
+def centre(machine: Machine, request: pytest.FixtureRequest) -> Iterator[Centre]:
+    directory = Path(tempfile.mkdtemp(prefix="nodi-hw-centre-"))
+    running = Centre(directory, machine.reach())
+    yield running
+    running.stop()
+    if request.session.stash.get(_FAILED, False):
+        print(f"the centre's logs are kept in {running.logs}")  # noqa: T201 (for the person who looks into it)
+    else:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def booted(machine: Machine) -> Box:
+    """Up for the first time, and nobody's."""
+    box = Box(machine)
+    box.power_on()
+    box.wait_up()
+    return box
+
+
+@pytest.fixture(scope="session")
+def claimed(booted: Box, centre: Centre) -> Box:
+    """Was given its claim code, and has come in with it."""
+    booted.write("/data/provisioning.json", centre.provisioning(), "0640")
+    booted.run("systemd-tmpfiles --create --prefix=/data")
+    booted.wait_for("the box is the fleet's", lambda: centre.fleet.settled(booted.id()), 60)
+    return booted
+
+
+@pytest.fixture
+def box(claimed: Box, centre: Centre) -> Box:
+    """On, up and online, whatever the test before has left."""
+    if not claimed.machine.is_on():
+        claimed.power_on()
+    claimed.machine.network_mend()
+    claimed.wait_up()
+    claimed.wait_for("the box is online", lambda: centre.fleet.settled(claimed.id()), 60)
+    return claimed

@@ -1,0 +1,62 @@
+"""A cable between this machine and a box in a network namespace: a pair of virtual interfaces that can be cut."""
+
+import ipaddress
+import os
+import subprocess
+
+# Private addresses that nobody's office uses much; one /30 for each running suite.
+POOL = ipaddress.ip_network("10.213.0.0/16")
+
+
+def _ip(*words: str, check: bool = True) -> str:
+    done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
+    if check and done.returncode != 0:
+        raise RuntimeError(f"ip {' '.join(words)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+class Cable:
+    """The namespace outlives the box's power: it is the socket in the wall."""
+
+    def __init__(self, interface: str) -> None:
+        """`interface` is its name inside the box, which decides whether the box's own network configuration manages it."""
+        number = os.getpid()
+        self.namespace = f"nodi-hw-{number}"
+        self.outer = f"nhw{number}"
+        self.inner = interface
+        subnet = self._unused(number)
+        self.host, self.box = (str(address) for address in subnet.hosts())
+        _ip("netns", "add", self.namespace)
+        _ip("link", "add", self.outer, "type", "veth", "peer", "name", interface, "netns", self.namespace)
+        _ip("address", "add", f"{self.host}/30", "dev", self.outer)
+        _ip("link", "set", self.outer, "up")
+        _ip("-n", self.namespace, "link", "set", "lo", "up")
+        self.plug()
+
+    @staticmethod
+    def _unused(start: int) -> ipaddress.IPv4Network:
+        used = _ip("-4", "-o", "address")
+        subnets = list(POOL.subnets(new_prefix=30))
+        for step in range(len(subnets)):
+            subnet = subnets[(start + step) % len(subnets)]
+            if f" {subnet[1]}/" not in used:
+                return ipaddress.IPv4Network(subnet)
+        raise RuntimeError(f"every network of {POOL} is in use")
+
+    def plug(self) -> None:
+        """Addresses and routes, as a box finds them after a start: a reboot leaves the interface but not what was set."""
+        _ip("-n", self.namespace, "address", "replace", f"{self.box}/30", "dev", self.inner)
+        _ip("-n", self.namespace, "link", "set", self.inner, "up")
+        _ip("-n", self.namespace, "route", "replace", "default", "via", self.host)
+
+    def cut(self) -> None:
+        """Somebody pulls the plug: the box sees that its carrier is gone."""
+        _ip("link", "set", self.outer, "down")
+
+    def mend(self) -> None:
+        _ip("link", "set", self.outer, "up")
+        self.plug()
+
+    def remove(self) -> None:
+        _ip("link", "delete", self.outer, check=False)
+        _ip("netns", "delete", self.namespace, check=False)
