@@ -3,7 +3,7 @@
 # together with them, once, instead of before them and then again.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check advisories bench fuzz fmt build web
+.PHONY: help demo test check advisories bench fuzz fmt build web image-qemu
 
 CARGO ?= cargo
 WEB := fleet-manager/web
@@ -11,7 +11,7 @@ WEB := fleet-manager/web
 FUZZ_SECONDS ?= 300
 
 help: ## Show the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
 demo: build web ## The whole platform on this machine, with a test stream: prints the links to open
 	@scripts/setup lab
@@ -41,6 +41,10 @@ advisories: ## Known vulnerabilities in what we depend on (needs the advisory da
 bench: ## Our processes beside their peers on this machine, as tables (release build)
 	@scripts/setup build web lab bench
 	lab/bench/run
+
+image-qemu: build ## The emulated box: a disk for QEMU, a root file system and a bundle, in target/image (needs root)
+	@scripts/setup image
+	image/qemu/build all
 
 fuzz: ## Every fuzz target and Schemathesis, FUZZ_SECONDS (300) each
 	@scripts/setup build

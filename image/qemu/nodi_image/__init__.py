@@ -1,0 +1,1 @@
+"""Builds the emulated box: a Debian system with Nodi's files, a disk for QEMU and RAUC bundles."""
