@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from . import places, stamps
-from .steps import Failed, Step
+from .steps import BuildError, Step
 
 SUITE = "bookworm"
 PACKAGES = places.HERE / "packages"
@@ -28,8 +28,9 @@ LEFT_OUT = (
 
 # Of the kernel's modules: hardware and file systems that the emulated board does not have.
 UNUSED_MODULES = (
-    "drivers/ata", "drivers/comedi", "drivers/infiniband", "drivers/net/ethernet", "drivers/nvdimm", "drivers/nvme/target",
-    "drivers/platform", "drivers/scsi", "drivers/target", "drivers/block/drbd", "drivers/md/bcache", "arch/x86/kvm",
+    "drivers/ata", "drivers/comedi", "drivers/infiniband", "drivers/net/ethernet", "drivers/nvdimm",
+    "drivers/nvme/target", "drivers/platform", "drivers/scsi", "drivers/target", "drivers/block/drbd",
+    "drivers/md/bcache", "arch/x86/kvm",
     "fs/btrfs", "fs/ceph", "fs/nfs", "fs/nfsd", "fs/smb", "fs/xfs", "net/ceph", "net/sctp", "net/smc", "net/sunrpc",
     "net/tipc", "net/netfilter/ipvs", "net/netfilter/ipset",
 )  # fmt: skip
@@ -63,7 +64,7 @@ def build() -> None:
     if stamps.is_current(places.BASE, digest):
         return
     if os.geteuid() != 0:
-        raise Failed("a system can only be installed by root: run this with sudo, or in a container of yours")
+        raise BuildError("a system can only be installed by root: run this with sudo, or in a container of yours")
     stamps.remove(places.BASE)
     places.DEBS.mkdir(parents=True, exist_ok=True)
     with Step("Debian packages") as step:
@@ -96,14 +97,14 @@ def command() -> list[str]:
 
 
 def pick(system: Path) -> None:
-    """Called back by mmdebstrap: takes single files out of packages. The kernel is one of them, and needs no installation."""
+    """Called back by mmdebstrap: takes single files out of packages. The kernel is among them, and needs no more."""
     config = os.environ["MMDEBSTRAP_APT_CONFIG"]
     places.PICKED.mkdir(parents=True, exist_ok=True)
     for package, pattern, *name in entries(SINGLE_FILES):
         unpacked = unpack(package, config)
         found = sorted(unpacked.glob(pattern))
         if not found:
-            raise Failed(f"{package} has no {pattern}")
+            raise BuildError(f"{package} has no {pattern}")
         for path in found:
             target = system / (name[0] if name else path.relative_to(unpacked))
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -116,10 +117,10 @@ def pick(system: Path) -> None:
 
 def unpack(package: str, config: str) -> Path:
     """The package's files, below the downloaded packages; a package that only names another one gives that one's."""
+
     def apt(*words: str) -> str:
-        done = subprocess.run(
-            words, env=os.environ | {"APT_CONFIG": config}, cwd=places.PICKED, check=True, text=True, stdout=subprocess.PIPE
-        )  # fmt: skip
+        environment = os.environ | {"APT_CONFIG": config}
+        done = subprocess.run(words, env=environment, cwd=places.PICKED, check=True, text=True, stdout=subprocess.PIPE)
         return done.stdout
 
     if package == "linux-image-cloud-amd64":

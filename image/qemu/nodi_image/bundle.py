@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import disk, pki, places, rootfs, stamps
-from .steps import Failed, Step
+from .steps import BuildError, Step
 
 # A slot that holds nothing but its name: what container tests install.
 SMALL = 8 * disk.MIB
@@ -17,7 +17,7 @@ class Recipe:
     """What is in a bundle, and what is wrong with it."""
 
     version: str
-    # dm-verity checks each block of a `verity` bundle while it is read; a kernel without device-mapper takes only `plain`.
+    # dm-verity checks each block of a `verity` bundle as it is read; a kernel without device-mapper takes only `plain`.
     format: str = "verity"
     small: bool = False
     broken: str | None = None
@@ -44,13 +44,14 @@ class Recipe:
 
 def build(recipe: Recipe, out: Path | None) -> Path:
     target = (out or places.BUNDLES / recipe.name()).absolute()
-    system = small_digest() if recipe.small else system_digest()
-    digest = stamps.digest_of(stamps.own_sources(), repr(recipe), system, pki.signer(recipe.signer).certificate.read_text())
+    system = "" if recipe.small else stamps.of(disk.build_system(places.workspace_version()))
+    signer = pki.signer(recipe.signer)
+    digest = stamps.digest_of([*stamps.own_sources(), signer.certificate], repr(recipe), system)
     if stamps.is_current(target, digest):
         return target
     stamps.remove(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with Step(f"bundle {target.name}") as step, tempfile.TemporaryDirectory(dir=places.PRODUCTS, prefix="bundle-") as name:
+    with Step("bundle") as step, tempfile.TemporaryDirectory(dir=places.PRODUCTS, prefix="bundle-") as name:
         content = Path(name) / "content"
         content.mkdir()
         image = content / "rootfs.ext4"
@@ -63,25 +64,16 @@ def build(recipe: Recipe, out: Path | None) -> Path:
             step.run(["cp", "--sparse=always", "--reflink=auto", places.SYSTEM, image])
             change(step, recipe, image, Path(name))
         (content / "manifest.raucm").write_text(manifest(recipe))
-        signer = pki.signer(recipe.signer)
         made = Path(name) / "made.raucb"
         # RAUC checks its own work, against the authority that the signature is from.
-        step.run(["rauc", f"--cert={signer.certificate}", f"--key={signer.key}", f"--keyring={signer.authority}", "bundle",
-                  "--mksquashfs-args=-comp zstd -Xcompression-level 3", content, made])  # fmt: skip
+        keys = [f"--cert={signer.certificate}", f"--key={signer.key}", f"--keyring={signer.authority}"]
+        step.run(["rauc", *keys, "bundle", "--mksquashfs-args=-comp zstd -Xcompression-level 3", content, made])
         if recipe.truncated:
             with made.open("r+b") as file:
                 file.truncate(made.stat().st_size // 2)
         shutil.move(made, target)
     stamps.mark(target, digest)
     return target
-
-
-def system_digest() -> str:
-    return stamps.of(disk.build_system(places.workspace_version()))
-
-
-def small_digest() -> str:
-    return ""
 
 
 def manifest(recipe: Recipe) -> str:
@@ -118,14 +110,14 @@ def change(step: Step, recipe: Recipe, image: Path, directory: Path) -> None:
         process.write_text(f"#!/bin/sh\necho '{recipe.broken} of this version is broken' >&2\nexit 1\n")
         path = f"/usr/bin/nodi-{recipe.broken}"
         if not (places.ROOTFS / path.lstrip("/")).exists():
-            raise Failed(f"there is no process {recipe.broken}")
+            raise BuildError(f"there is no process {recipe.broken}")
         commands += replace(path, process, "0100755")
     step.run(["debugfs", "-w", "-f", script(commands, directory), image])
     # debugfs says what went wrong and ends with 0 all the same.
     step.run(["e2fsck", "-f", "-n", image])
     held = step.run(["debugfs", "-R", "cat /usr/lib/os-release", image])
     if f"IMAGE_VERSION={recipe.version}\n" not in held:
-        raise Failed(f"the version could not be written into {image.name}: {held}")
+        raise BuildError(f"the version could not be written into {image.name}: {held}")
 
 
 def replace(path: str, content: Path, mode: str) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import places, rootfs, stamps
-from .steps import Failed, Step
+from .steps import BuildError, Step
 
 MIB = 1 << 20
 # What boots has to fit, with room for what the next versions bring: an update cannot change the partitions.
@@ -57,7 +57,7 @@ def build_system(version: str) -> Path:
         used = int(step.run(["du", "-s", "--block-size=4096", tree]).split()[0]) * 4096
         size = (used + used // 20 + SYSTEM_SLACK) // MIB * MIB
         if size > SLOT:
-            raise Failed(f"the root file system needs {size // MIB} MiB, a slot has {SLOT // MIB}")
+            raise BuildError(f"the root file system needs {size // MIB} MiB, a slot has {SLOT // MIB}")
         make_ext4(step, tree, places.SYSTEM, size)
     stamps.mark(places.SYSTEM, digest)
     return places.SYSTEM
@@ -73,9 +73,7 @@ def make_ext4(step: Step, tree: Path, image: Path, size: int) -> None:
 
 def build(version: str) -> Path:
     system = build_system(version)
-    digest = stamps.digest_of(
-        [LAUNCHER, FIRST, *stamps.own_sources()], stamps.of(system)
-    )
+    digest = stamps.digest_of([LAUNCHER, FIRST, *stamps.own_sources()], stamps.of(system))
     if stamps.is_current(places.DISK, digest):
         return places.DISK
     stamps.remove(places.DISK)
@@ -130,7 +128,7 @@ def put(image: Path, disk: int, partition: Partition) -> None:
     with image.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > partition.size:
-            raise Failed(f"{image.name} does not fit into {partition.name}")
+            raise BuildError(f"{image.name} does not fit into {partition.name}")
         at = 0
         while at < size:
             try:

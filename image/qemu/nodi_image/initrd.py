@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from . import places
-from .steps import Failed, Step
+from .steps import BuildError, Step
 
 INIT = places.HERE / "boot/init"
 # Everything else that the emulated board needs before its root file system is built into the kernel.
@@ -22,7 +22,7 @@ def sources() -> list[Path]:
 def build(system: Path, step: Step) -> None:
     kernels = sorted((system / "usr/lib/modules").iterdir())
     if len(kernels) != 1:
-        raise Failed(f"one kernel was expected, not {[path.name for path in kernels]}")
+        raise BuildError(f"one kernel was expected, not {[path.name for path in kernels]}")
     with tempfile.TemporaryDirectory(prefix="initrd-", dir=places.PRODUCTS) as name:
         tree = Path(name)
         for directory in ("bin", "dev", "proc", "sys", "run", "root", "data", "modules.d"):
@@ -52,9 +52,8 @@ def modules(kernel: Path) -> list[Path]:
     ordered: list[str] = []
     for name in MODULES:
         if name not in by_name:
-            raise Failed(f"the kernel has no module {name}")
+            raise BuildError(f"the kernel has no module {name}")
         path = by_name[name]
         # modules.dep names what a module needs after what needs it.
         ordered += [need for need in [*reversed(depends[path]), path] if need not in ordered]
     return [kernel / path for path in ordered]
-

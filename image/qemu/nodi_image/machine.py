@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import places
-from .steps import Failed
+from .steps import BuildError
 
 CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 VARIABLES = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
@@ -35,7 +35,7 @@ class Machine:
 
     def prepare(self) -> None:
         if not places.DISK.exists():
-            raise Failed(f"{places.DISK} is missing: make image-qemu")
+            raise BuildError(f"{places.DISK} is missing: make image-qemu")
         self.state.mkdir(parents=True, exist_ok=True)
         if not self.overlay.exists():
             create = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(places.DISK), str(self.overlay)]
@@ -91,11 +91,12 @@ def kvm_works() -> bool:
     with tempfile.TemporaryDirectory(prefix="nodi-kvm-") as name:
         variables, log = Path(name) / "vars.fd", Path(name) / "log"
         shutil.copy(VARIABLES, variables)
-        command = ["qemu-system-x86_64", "-machine", "q35", "-accel", "kvm", "-cpu", "host", "-m", "256M", "-nodefaults"]
-        command += ["-display", "none", "-serial", f"file:{log}"]
+        command = ["qemu-system-x86_64", "-machine", "q35", "-accel", "kvm", "-cpu", "host", "-m", "256M"]
+        command += ["-nodefaults", "-display", "none", "-serial", f"file:{log}"]
         command += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={CODE}"]
         command += ["-drive", f"if=pflash,format=raw,unit=1,file={variables}"]
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        nothing = subprocess.DEVNULL
+        child = subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing)
         try:
             until = time.monotonic() + PROBE_S
             while time.monotonic() < until and child.poll() is None:

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from . import base, initrd, pki, places, stamps
-from .steps import Failed, Step
+from .steps import BuildError, Step
 
 # The same files in every image, and then the board's.
 OVERLAYS = (places.ROOT / "systemd/box", places.HERE / "board")
@@ -47,7 +47,7 @@ def build(version: str) -> Path:
 def binary(name: str) -> Path:
     path = places.TARGET / "debug" / name
     if not path.exists():
-        raise Failed(f"{path} is missing: build the processes first (make build)")
+        raise BuildError(f"{path} is missing: build the processes first (make build)")
     return path
 
 

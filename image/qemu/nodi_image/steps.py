@@ -1,4 +1,4 @@
-"""What is being done, for whoever waits: one line per step, with what it is at on a terminal; and commands as part of a step."""
+"""What is being done, for whoever waits: one line per step, with what it is at on a terminal; and commands of steps."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ LAST_LINES = 30
 Word = str | Path
 
 
-class Failed(Exception):
+class BuildError(Exception):
     """The image cannot be built, with the reason."""
 
 
@@ -49,20 +49,25 @@ class Step:
             line = f"image: {self.name:<24} {now - self._began:5.0f} s  {what}"
             print(f"\r\x1b[K{line[:WIDTH]}", end="", file=sys.stderr, flush=True)
 
-    def run(self, command: Sequence[Word], **more: str | Path | dict[str, str]) -> str:
+    def run(self, command: Sequence[Word], cwd: Path | None = None) -> str:
         """Runs a command, shows its last line meanwhile, and returns everything it printed."""
         words = [str(word) for word in command]
         try:
             process = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                errors="replace", **more,  # type: ignore[call-overload]
-            )  # fmt: skip
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                cwd=cwd,
+            )
         except FileNotFoundError as error:
-            raise Failed(f"{words[0]} is missing: run scripts/setup image") from error
-        lines = []
-        for line in process.stdout:
+            raise BuildError(f"{words[0]} is missing: run scripts/setup image") from error
+        lines: list[str] = []
+        for line in process.stdout or ():
             lines.append(line)
             self.say(line.strip())
         if process.wait() != 0:
-            raise Failed(f"{' '.join(words[:3])}: {''.join(lines[-LAST_LINES:]).strip()}")
+            raise BuildError(f"{' '.join(words[:3])}: {''.join(lines[-LAST_LINES:]).strip()}")
         return "".join(lines)
