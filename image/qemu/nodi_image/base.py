@@ -118,15 +118,16 @@ def pick(system: Path) -> None:
 def unpack(package: str, config: str) -> Path:
     """The package's files, below the downloaded packages; a package that only names another one gives that one's."""
 
-    def apt(*words: str) -> str:
+    def apt(*words: str, within: Path = places.PICKED) -> str:
         environment = os.environ | {"APT_CONFIG": config}
-        done = subprocess.run(words, env=environment, cwd=places.PICKED, check=True, text=True, stdout=subprocess.PIPE)
+        done = subprocess.run(words, env=environment, cwd=within, check=True, text=True, stdout=subprocess.PIPE)
         return done.stdout
 
     if package == "linux-image-cloud-amd64":
         depends = apt("apt-cache", "depends", package).splitlines()
         package = next(line.split()[1] for line in depends if "Depends: linux-image-" in line)
-    name = apt("apt-get", "download", "--print-uris", package).split()[1]
+    # apt says nothing of a package that is in its working directory already.
+    name = apt("apt-get", "download", "--print-uris", package, within=places.HERE).split()[1]
     unpacked = places.PICKED / name.removesuffix(".deb")
     if not unpacked.exists():
         if not (places.PICKED / name).exists():
