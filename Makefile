@@ -32,6 +32,7 @@ check: ## Formatting, lints, licences, documentation, types: warnings are errors
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) deny --locked --log-level error check licenses bans sources
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
+	scripts/check-units
 	npm --prefix $(WEB) run check
 
 advisories: ## Known vulnerabilities in what we depend on (needs the advisory database, so the network)
