@@ -25,7 +25,7 @@ export interface Entry {
   /** In the bar at the bottom of a phone. */
   readonly thumb?: boolean;
   /** The number beside it. */
-  readonly count?: 'alerts' | 'waiting';
+  readonly count?: 'alerts' | 'waiting' | 'rollouts';
 }
 
 export interface Group {
@@ -70,6 +70,24 @@ export const routes: readonly Route[] = [
     title: 'Alerts',
     role: 'viewer',
     load: () => import('./pages/alerts/AlertsPage.svelte'),
+  },
+  {
+    pattern: '/software',
+    title: 'Software',
+    role: 'viewer',
+    load: () => import('./pages/software/SoftwarePage.svelte'),
+  },
+  {
+    pattern: '/software/rollouts/new',
+    title: 'New rollout',
+    role: 'operator',
+    load: () => import('./pages/software/NewRolloutPage.svelte'),
+  },
+  {
+    pattern: '/software/rollouts/:id',
+    title: 'Rollout',
+    role: 'viewer',
+    load: () => import('./pages/software/RolloutPage.svelte'),
   },
   {
     pattern: '/enrolments',
@@ -144,6 +162,7 @@ export const navigation: readonly Group[] = [
     label: 'Manage',
     entries: [
       { href: '/enrolments', label: 'Enrolment', icon: 'enrolment', role: 'viewer', count: 'waiting' },
+      { href: '/software', label: 'Software', icon: 'software', role: 'viewer', count: 'rollouts' },
       { href: '/settings', label: 'Fleet settings', icon: 'settings', role: 'viewer' },
       { href: '/webhooks', label: 'Webhooks', icon: 'webhooks', role: 'administrator' },
       { href: '/people', label: 'People', icon: 'people', role: 'administrator' },

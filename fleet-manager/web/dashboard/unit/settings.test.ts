@@ -18,6 +18,7 @@ const FULL: Settings = {
   origins: [{ name: 'main', url: 'https://origin.example:8443' }],
   stream_keys: ['AAAA'],
   telemetry_s: 5,
+  maintenance: [{ days: ['mon', 'sun'], start_minute: 150, minutes: 90 }],
   drain: true,
 };
 
@@ -46,12 +47,15 @@ describe('a draft', () => {
       { name: '', url: 'http://origin.example' },
       { name: 'b', url: 'https://origin.example/path' },
     ];
+    draft.maintenance = [{ days: [], start: '25:00', hours: '0.1' }];
     expect(Object.keys(read(draft).problems).sort()).toEqual([
       'ladder.1.bitrate',
       'ladder.1.height',
       'ladder.1.name',
       'limits.bitrate_bps',
       'limits.connections',
+      'maintenance.0.hours',
+      'maintenance.0.start',
       'origins.0.name',
       'origins.0.url',
       'origins.1.url',

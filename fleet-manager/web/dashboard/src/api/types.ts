@@ -51,6 +51,8 @@ export interface BoxSummary {
   readonly reasons: readonly Reason[];
   readonly model: string;
   readonly version: string;
+  /** What bundles have to be made for; null: it takes no updates. */
+  readonly compatible: string | null;
   readonly location: Location | null;
   readonly last_seen_ms: number | null;
   readonly cpu: number | null;
@@ -146,6 +148,18 @@ export interface Telemetry {
 
 export type LogLevel = 'off' | 'error' | 'warn' | 'info' | 'debug' | 'trace';
 
+export type Day = 'mon' | 'tue' | 'wed' | 'thu' | 'fri' | 'sat' | 'sun';
+
+/** When a box may reboot for an update by itself. */
+export interface Window {
+  /** On which it begins, in UTC; empty: every day. */
+  readonly days: readonly Day[];
+  /** Minute of the day at which it begins, in UTC. */
+  readonly start_minute: number;
+  /** How long it is; it may reach into the next day. */
+  readonly minutes: number;
+}
+
 /** A field that is absent leaves what lies below: the fleet's settings, then the box's own configuration. */
 export interface Settings {
   log_level?: LogLevel;
@@ -160,6 +174,8 @@ export interface Settings {
   origins?: { name: string; url: string }[];
   stream_keys?: string[];
   telemetry_s?: number;
+  /** Empty: at any time at which nothing is live. */
+  maintenance?: Window[];
   drain?: boolean;
 }
 

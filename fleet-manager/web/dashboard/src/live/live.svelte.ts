@@ -13,6 +13,7 @@ import type {
   EnrolmentView,
   SessionView,
 } from '../api/types';
+import type { UpdateView } from '../api/software';
 import { session } from '../session/session.svelte';
 import { Parser } from './sse';
 
@@ -29,6 +30,12 @@ export interface Events {
   command: CommandView;
   alert: AlertView;
   channel: ChannelView;
+  /** A bundle came or went. */
+  bundles: object;
+  /** A rollout or the state of one of its boxes changed. */
+  rollouts: { readonly id: string };
+  /** An update of a box changed. */
+  updates: UpdateView;
   enrolment: EnrolmentView | { readonly box_id: string; readonly removed: true };
   /** What was missed is unknown: fetch everything anew. */
   reset: null;

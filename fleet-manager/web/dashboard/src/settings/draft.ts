@@ -1,6 +1,7 @@
 // Settings while somebody edits them: as typed, so that half a number is no error until it is sent.
 
-import type { LogLevel, Settings } from '../api/types';
+import type { Day, LogLevel, Settings } from '../api/types';
+import { clockTime, DAYS, minuteOf } from './windows';
 import { LIMIT_KEYS, type Key, type Limit } from './words';
 
 export interface DraftRung {
@@ -9,6 +10,17 @@ export interface DraftRung {
   /** In kbit/s. */
   bitrate: string;
 }
+
+export interface DraftWindow {
+  days: Day[];
+  /** Time of day in UTC, such as `02:00`. */
+  start: string;
+  /** In hours. */
+  hours: string;
+}
+
+/** Three a day of the week, as the server has it. */
+export const MOST_WINDOWS = 21;
 
 export interface Draft {
   /** What is set here; everything else comes from below. */
@@ -20,6 +32,7 @@ export interface Draft {
   ladder: DraftRung[];
   limits: Record<Limit, string>;
   origins: { name: string; url: string }[];
+  maintenance: DraftWindow[];
   /** Nobody types these. */
   stream_keys: string[] | undefined;
 }
@@ -42,6 +55,7 @@ export function draftOf(own: Settings, below: Settings): Draft {
       part_ms: own.part_ms !== undefined,
       limits: own.limits !== undefined,
       origins: own.origins !== undefined,
+      maintenance: own.maintenance !== undefined,
       log_level: own.log_level !== undefined,
       telemetry_s: own.telemetry_s !== undefined,
     },
@@ -61,6 +75,11 @@ export function draftOf(own: Settings, below: Settings): Draft {
       }),
     ) as Record<Limit, string>,
     origins: (either.origins ?? []).map((origin) => ({ ...origin })),
+    maintenance: (either.maintenance ?? []).map((window) => ({
+      days: [...window.days],
+      start: clockTime(window.start_minute),
+      hours: String(Number((window.minutes / 60).toFixed(3))),
+    })),
     stream_keys: own.stream_keys === undefined ? undefined : [...own.stream_keys],
   };
 }
@@ -92,6 +111,7 @@ export function read(draft: Draft): Read {
   if (draft.set.ladder) settings.ladder = readLadder(draft, problems, whole);
   if (draft.set.limits) settings.limits = readLimits(draft, problems);
   if (draft.set.origins) settings.origins = readOrigins(draft, problems);
+  if (draft.set.maintenance) settings.maintenance = readWindows(draft, problems);
   if (draft.stream_keys !== undefined) settings.stream_keys = draft.stream_keys;
   return { settings, problems };
 }
@@ -146,6 +166,20 @@ function readOrigins(draft: Draft, problems: Record<string, string>): NonNullabl
     names.add(name);
     if (!isAddress(url)) problems[`origins.${index}.url`] = 'An address such as https://origin.example:8443.';
     return { name, url };
+  });
+}
+
+function readWindows(draft: Draft, problems: Record<string, string>): NonNullable<Settings['maintenance']> {
+  return draft.maintenance.map((window, index) => {
+    const start = minuteOf(window.start);
+    if (start === null) problems[`maintenance.${index}.start`] = 'A time of day, such as 02:30.';
+    const minutes = Math.round(Number(window.hours.trim().replace(',', '.')) * 60);
+    if (!(minutes >= 15 && minutes <= 1_440)) {
+      problems[`maintenance.${index}.hours`] = 'From a quarter of an hour (0.25) to 24 hours.';
+    }
+    // Every day is said by no day, as the box has it.
+    const days = window.days.length === DAYS.length ? [] : DAYS.filter((day) => window.days.includes(day));
+    return { days, start_minute: start ?? 0, minutes };
   });
 }
 

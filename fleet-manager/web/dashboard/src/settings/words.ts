@@ -2,6 +2,7 @@
 
 import type { Settings } from '../api/types';
 import { count } from '../format/units';
+import { bothClocks } from './windows';
 
 export type Key = keyof Settings;
 
@@ -17,6 +18,10 @@ export const SETTINGS: Readonly<Record<Key, Words>> = {
   part_ms: { label: 'Part length', hint: 'Length of an HLS part. From the next stream on.' },
   limits: { label: 'Limits', hint: 'What a streamer may send. At once: a live stream that breaks one ends.' },
   origins: { label: 'Origins', hint: 'Where the box pushes to. Within seconds; live streams go on.' },
+  maintenance: {
+    label: 'Maintenance windows',
+    hint: 'When a box may reboot for an update by itself. At once.',
+  },
   log_level: { label: 'Log level', hint: 'Of all processes of the box. At once.' },
   telemetry_s: { label: 'Telemetry interval', hint: 'Seconds between two measurements. At once.' },
   stream_keys: {
@@ -24,6 +29,9 @@ export const SETTINGS: Readonly<Record<Key, Words>> = {
     hint: 'The fleet’s public keys, kept up to date by the server.',
   },
 };
+
+/** What having no window means. */
+export const ANY_TIME = 'at any time at which nothing is live';
 
 /** In the order in which people look for them. */
 export const KEYS = Object.keys(SETTINGS) as readonly Key[];
@@ -55,6 +63,10 @@ export function show(key: Key, value: Settings[Key]): readonly string[] {
       );
     case 'origins':
       return (value as NonNullable<Settings['origins']>).map((origin) => `${origin.name}: ${origin.url}`);
+    case 'maintenance': {
+      const windows = value as NonNullable<Settings['maintenance']>;
+      return windows.length === 0 ? [ANY_TIME] : windows.map((window) => bothClocks(window));
+    }
     case 'stream_keys': {
       const keys = value as NonNullable<Settings['stream_keys']>;
       return keys.map((signer) => `${signer.slice(0, 12)}…`);

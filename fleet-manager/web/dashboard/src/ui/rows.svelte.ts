@@ -102,6 +102,15 @@ export class PagedRows<T> implements Rows<T> {
     return false;
   }
 
+  /** The same for a row of which only the key is at hand. */
+  change(key: string, changer: (item: T) => T): boolean {
+    for (const items of this.pages.values()) {
+      const item = items.find((other) => this.key(other) === key);
+      if (item !== undefined) return this.replace(changer(item));
+    }
+    return false;
+  }
+
   stop(): void {
     clearTimeout(this.timer);
     this.timer = undefined;

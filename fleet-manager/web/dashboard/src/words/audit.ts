@@ -32,6 +32,16 @@ const PAST: Readonly<Record<string, string>> = {
   upload: 'uploaded',
   init: 'set up',
   use: 'used',
+  order: 'ordered',
+  start: 'started',
+  pause: 'paused',
+  continue: 'continued',
+  abort: 'aborted',
+  halt: 'halted',
+  gate: 'held at its gate',
+  done: 'finished',
+  finish: 'finished',
+  restore: 'restored',
 };
 
 /** Those that are sentences of their own. */
@@ -48,6 +58,18 @@ const WHOLE: Readonly<Record<string, string>> = {
   'password.change': 'changed their own password',
   'box.settings': 'changed the settings of box',
   'fleet.settings': 'changed the fleet’s settings',
+};
+
+/** Of a box; how one ended says the box itself, or the server on its behalf. */
+const UPDATES: Readonly<Record<string, string>> = {
+  order: 'ordered an update of box',
+  withdraw: 'withdrew the update of box',
+  confirmed: 'confirmed the update of box',
+  rolled_back: 'rolled back the update of box',
+  failed: 'gave up the update of box',
+  expired: 'let the update expire of box',
+  withdrawn: 'dropped the withdrawn update of box',
+  silent: 'waited in vain for the update of box',
 };
 
 const THINGS: Readonly<Record<string, string>> = {
@@ -77,6 +99,14 @@ export function deed(action: string, target: string | null): Deed {
       ? { verb: whole, target: id, href: pageOf(kind, id) }
       : { verb: whole, target: '', href: null };
   const parts = action.split('.');
+  if (parts[0] === 'update' && kind === 'box') {
+    const how = (parts[1] ?? '').replaceAll('_', ' ');
+    return {
+      verb: UPDATES[parts[1] ?? ''] ?? `${how}: update of box`,
+      target: id.split('/')[0] ?? '',
+      href: pageOf(kind, id),
+    };
+  }
   if (parts[0] === 'command' && parts.length === 2 && parts[1] !== 'withdraw') {
     const what = (parts[1] ?? '').replaceAll('_', ' ');
     // The command's own id says nothing to anybody.
@@ -102,5 +132,7 @@ function pageOf(kind: string, id: string): string | null {
   if (first === '') return null;
   if (kind === 'channel') return `/channels/${encodeURIComponent(first)}`;
   if (kind === 'box') return `/boxes/${encodeURIComponent(first)}`;
+  if (kind === 'rollout') return `/software/rollouts/${encodeURIComponent(first)}`;
+  if (kind === 'bundle') return '/software';
   return null;
 }

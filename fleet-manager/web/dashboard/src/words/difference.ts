@@ -104,6 +104,13 @@ const LABELS: Readonly<Record<string, string>> = {
   capacity_bps: 'capacity',
   telemetry_s: 'telemetry interval',
   part_ms: 'part length',
+  max_failures: 'failures put up with',
+  success_percent: 'percent confirmed',
+  soak_s: 'watched for',
+  start_minute: 'from minute of the day',
+  added_ms: 'added',
+  started_ms: 'started',
+  ended_ms: 'ended',
 };
 
 function label(key: string): string {

@@ -15,6 +15,10 @@ const PAGES = [
   ['/go-live/:channel', 'Go live', 'go-live-channel'],
   ['/enrolments', 'Enrolment', 'enrolment'],
   ['/alerts', 'Alerts', 'alerts'],
+  ['/software', 'Software', 'software'],
+  ['/software/rollouts/new', 'New rollout', 'rollout-new'],
+  ['/software/rollouts/:rollout', null, 'rollout'],
+  ['/boxes/:box?view=software', null, 'box-software'],
   ['/webhooks', 'Webhooks', 'webhooks'],
   ['/people', 'People', 'people'],
   ['/tokens', 'API tokens', 'tokens'],
@@ -39,6 +43,7 @@ export async function pages({ platform, report, screenshots, everything }) {
   const filled = {
     ':box': await first('/boxes', 'id'),
     ':session': await first('/sessions', 'session'),
+    ':rollout': await first('/rollouts', 'id'),
     ':channel': (await first('/sessions', 'channel')) ?? (await first('/channels', 'id')),
   };
   for (const [screen, theme] of everything ? ALL : FEW) {

@@ -12,6 +12,7 @@ const NOT_FOR_VIEWERS = [
   ['/boxes/:box', /./, [/reboot/i, /^revoke/i, /restart/i, /^change/i]],
   ['/alerts', 'Alerts', ['Acknowledge']],
   ['/enrolments', 'Enrolment', ['Approve', 'Turn away', 'New claim code']],
+  ['/software', 'Software', ['Add a bundle']],
   ['/settings', /settings/i, ['Save', 'Publish']],
 ];
 
@@ -20,6 +21,8 @@ const NOT_IN_THE_MENU = ['People', 'Webhooks', 'Audit log'];
 const REFUSED = [
   ['POST', '/channels', { display_name: 'Mine' }],
   ['POST', '/claim-codes', {}],
+  ['POST', '/bundles', {}],
+  ['POST', '/rollouts', { name: 'mine' }],
   ['POST', '/people', { name: 'more', password: PASSWORD, role: 'administrator' }],
   ['GET', '/people'],
   ['GET', '/webhooks'],

@@ -5,7 +5,7 @@
 //
 //   --lab-json F      what `nodi-lab up --json` printed: fleet_url, the administrator's login, api_token
 //   --screenshots D   a picture of every page on a desktop's and a phone's screen, and of each step that shows something
-//   --only N          one journey: steering, logging-in, roles, leaving, pages
+//   --only N          one journey: steering, logging-in, roles, leaving, software (for simulated boxes), pages
 //   --everything      pages on both screens in both themes, instead of each in one of them
 //
 // Ends with 0 when everything was as it should be, else with 1.
@@ -17,9 +17,10 @@ import { pages } from './pages.mjs';
 import { readPlatform } from './platform.mjs';
 import { firstLine, Report } from './report.mjs';
 import { roles } from './roles.mjs';
+import { software } from './software.mjs';
 import { steering } from './steering.mjs';
 
-const JOURNEYS = { steering, 'logging-in': loggingIn, roles, leaving, pages };
+const JOURNEYS = { steering, 'logging-in': loggingIn, roles, leaving, software, pages };
 
 const options = parseArguments(process.argv.slice(2), {
   'lab-json': 'text',

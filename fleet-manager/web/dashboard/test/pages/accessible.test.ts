@@ -29,6 +29,15 @@ describe.each([
     ['commands', () => `/boxes/${first()}?view=commands`, 'No command yet'],
     ['events', () => `/boxes/${first()}?view=events`, 'Certificate renewed'],
     ['about', () => `/boxes/${first()}?view=about`, 'Revoke this box'],
+    ['software of a box', () => `/boxes/${first()}?view=software`, 'Being updated'],
+    ['software', () => '/software', 'NVENC with the new rate control'],
+    ['new rollout', () => '/software/rollouts/new', 'What will happen'],
+    ['rollout', () => `/software/rollouts/${it_.fixture.rollout('Version 0.4.0')}`, 'What it says'],
+    [
+      'halted rollout',
+      () => `/software/rollouts/${it_.fixture.rollout('Version 0.4.0 for Orin Nano')}`,
+      'Rolled back',
+    ],
     ['fleet settings', () => '/settings', 'Telemetry interval'],
     ['nothing', () => '/nowhere', 'There is no such page'],
   ];

@@ -1,10 +1,12 @@
 // A box's events in words.
 
+import type { UpdateState } from '../../api/software';
 import type { BoxEvent } from '../../api/types';
 import { day, duration } from '../../format/time';
 import { bytes } from '../../format/units';
 import type { IconName } from '../../ui/icons';
-import type { Tone } from '../../ui/tone';
+import { TONE_ICON, type Tone } from '../../ui/tone';
+import { updateStatus } from '../../words/software';
 
 export interface EventWords {
   readonly icon: IconName;
@@ -69,6 +71,21 @@ export function eventWords(what: BoxEvent): EventWords {
         title: 'Certificate not renewed',
         detail: text('reason'),
       };
+    case 'update_ended': {
+      const state = text('state') as UpdateState;
+      const status = updateStatus(state);
+      return {
+        icon: status.icon ?? TONE_ICON[status.tone],
+        tone: status.tone,
+        title:
+          state === 'confirmed'
+            ? `Updated to ${text('to')}`
+            : `Update to ${text('to')}: ${status.text.toLowerCase()}`,
+        detail: [text('from') === '' ? '' : `From ${text('from')}`, text('message')]
+          .filter((part) => part !== '')
+          .join(' · '),
+      };
+    }
     case 'dropped':
       return {
         icon: 'warning',
