@@ -23,6 +23,8 @@ LEFT_OUT = (
     "/usr/share/zoneinfo/right/*",
     "/usr/share/fonts/*",
     "/usr/share/icons/*",
+    "/usr/share/iso-codes/*",
+    "/usr/share/X11/*",
     "/usr/lib/udev/hwdb.d/*",
 )
 
@@ -34,6 +36,18 @@ UNUSED_MODULES = (
     "fs/btrfs", "fs/ceph", "fs/nfs", "fs/nfsd", "fs/smb", "fs/xfs", "net/ceph", "net/sctp", "net/smc", "net/sunrpc",
     "net/tipc", "net/netfilter/ipvs", "net/netfilter/ipset",
 )  # fmt: skip
+
+# Needed while packages are installed, and not after that. /var is in memory on a box: nobody would see what is below it.
+REMOVED = (
+    "usr/bin/perl5*",
+    "usr/lib/x86_64-linux-gnu/libperl.so*",
+    "usr/lib/x86_64-linux-gnu/perl",
+    "usr/share/perl",
+    "usr/share/perl5",
+    "usr/share/mime",
+    "usr/share/xml",
+    "var/*",
+)
 
 # Timers and jobs for systems that are administered by hand.
 MASKED = (
@@ -77,7 +91,17 @@ def build() -> None:
 
 def command() -> list[str]:
     cache = '"$1/var/cache/apt/archives/"'
-    words = ["mmdebstrap", "--mode=root", "--variant=essential", "--format=directory", "--skip=output/dev"]
+    # What it mounts goes with it, however it ends.
+    words = [
+        "unshare",
+        "--mount",
+        "--propagation=private",
+        "mmdebstrap",
+        "--mode=root",
+        "--variant=essential",
+        "--format=directory",
+        "--skip=output/dev",
+    ]
     words += [f"--include={words[0]}" for words in entries(PACKAGES)]
     words += [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
     words += [
@@ -143,8 +167,9 @@ def tidy(system: Path) -> None:
     for unit in MASKED:
         (units / unit).unlink(missing_ok=True)
         (units / unit).symlink_to("/dev/null")
-    for stale in ("etc/hostname", "var/lib/dbus/machine-id"):
-        (system / stale).unlink(missing_ok=True)
+    for pattern in REMOVED:
+        for path in system.glob(pattern):
+            subprocess.run(["rm", "-rf", path], check=True)
     # Empty: systemd takes what boot/init puts over it, or makes one for this boot.
     (system / "etc/machine-id").write_text("")
     (system / "etc/hostname").write_text("nodi\n")

@@ -10,7 +10,7 @@ from . import base, initrd, pki, places, stamps
 from .steps import BuildError, Step
 
 # The same files in every image, and then the board's.
-OVERLAYS = (places.ROOT / "systemd/box", places.HERE / "board")
+OVERLAYS = (places.ROOT / "systemd/common", places.ROOT / "systemd/box", places.HERE / "board")
 
 
 def build(version: str) -> Path:
@@ -33,8 +33,6 @@ def build(version: str) -> Path:
         shutil.copy(signer.authority, places.ROOTFS / "etc/rauc/keyring.pem")
         (places.ROOTFS / "etc/nodi/provisioning.json").unlink(missing_ok=True)
         (places.ROOTFS / "etc/nodi/provisioning.json").symlink_to("/data/provisioning.json")
-        for directory in ("var/lib/nodi", "var/spool/nodi", "var/log/journal"):
-            (places.ROOTFS / directory).mkdir(parents=True, exist_ok=True)
         release = places.ROOTFS / "usr/lib/os-release"
         release.write_text(os_release(release.read_text(), version))
         step.run(["systemd-sysusers", f"--root={places.ROOTFS}"])

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from . import places
+from .steps import BuildError
 
 
 def files_below(directory: Path) -> list[Path]:
@@ -61,6 +62,10 @@ def mark(product: Path, digest: str) -> None:
 def remove(product: Path) -> None:
     """The stamp first, so that what is left of an interrupted build is never taken for the product."""
     stamp(product).unlink(missing_ok=True)
+    # Whatever somebody mounted there is theirs.
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        if Path(line.split()[1]).is_relative_to(product):
+            raise BuildError(f"{line.split()[1]} is mounted: unmount it first")
     if product.is_dir() and not product.is_symlink():
         shutil.rmtree(product)
     else:
