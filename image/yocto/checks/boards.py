@@ -8,7 +8,6 @@ from typing import Any
 
 import jsonschema
 import yaml
-
 from finding import Finding
 
 PLACE = Path("image/yocto")

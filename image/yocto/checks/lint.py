@@ -1,4 +1,4 @@
-"""oelint-adv over all recipes and configuration of the layer: what the Yocto project's style asks for, for the series that is built."""
+"""oelint-adv over all recipes and configuration of the layer: what the Yocto project's style asks for in our series."""
 
 import re
 import subprocess

@@ -1,5 +1,5 @@
-"""Every file of the layer through bitbake's own parser, the one that a build uses. The classes of other layers are not here: each is
-an empty file of its name, so that a class that does not exist is noticed, and what it does is not."""
+"""Every file of the layer through bitbake's own parser, the one that a build uses. The classes of other layers are not here: each
+is an empty file of its name, so that a class that does not exist is noticed, and what it does is not."""
 
 import contextlib
 import logging
@@ -8,6 +8,7 @@ import tempfile
 import types
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from finding import Finding
 
@@ -65,7 +66,7 @@ def stubs() -> Iterator[Path]:
         yield Path(directory)
 
 
-def configuration(root: Path, stub: Path, machine: str):
+def configuration(root: Path, stub: Path, machine: str) -> Any:
     """What is known when a recipe is read: the layer's and the distribution's configuration on this board."""
     bb = load()
     layer = root / LAYER
@@ -78,10 +79,12 @@ def configuration(root: Path, stub: Path, machine: str):
     data.setVar("LAYERDIR", str(layer))
     for name in ("conf/layer.conf", "conf/distro/nodi.conf"):
         data = bb.parse.handle(str(layer / name), data, True, baseconfig=True)
+    # The library is loaded once, from wherever it is first needed; what it reads is this checkout.
+    data.setVar("NODI_CHECKOUT", str(root))
     return data
 
 
-def recipe(root: Path, stub: Path, path: Path, machine: str):
+def recipe(root: Path, stub: Path, path: Path, machine: str) -> Any:
     """The recipe's variables on this board."""
     bb = load()
     data = configuration(root, stub, machine)
@@ -96,7 +99,7 @@ def recipe(root: Path, stub: Path, path: Path, machine: str):
     return bb.parse.handle(str(path), data)[""]
 
 
-def faults(data) -> list[str]:
+def faults(data: Any) -> list[str]:
     """What cannot be evaluated."""
     bb = load()
     found = []

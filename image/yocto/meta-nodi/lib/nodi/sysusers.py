@@ -1,38 +1,39 @@
 """sysusers.d(5) as parameters of the useradd class: a root that is read-only cannot make users when it boots."""
 
-import glob
-import os
 import shlex
+from collections.abc import Iterator
+from pathlib import Path
 
 NO_SHELL = "/sbin/nologin"
 FIELDS = 6
 
 
-class Unusable(Exception):
+class UnusableLine(Exception):
     """A line that cannot be turned into a user."""
 
 
-def _lines(directories):
+def _lines(directories: list[str]) -> Iterator[tuple[str, list[str]]]:
     for directory in directories:
-        for path in sorted(glob.glob(os.path.join(directory, "*.conf"))):
-            with open(path, encoding="utf-8") as file:
-                for number, line in enumerate(file, 1):
-                    fields = shlex.split(line, comments=True)
-                    if fields:
-                        yield f"{path}:{number}", (fields + ["-"] * FIELDS)[:FIELDS]
+        for path in sorted(Path(directory).glob("*.conf")):
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+                fields = shlex.split(line, comments=True)
+                if fields:
+                    yield f"{path}:{number}", (fields + ["-"] * FIELDS)[:FIELDS]
 
 
-def _id(where, name, text):
+def _id(where: str, name: str, text: str) -> str:
     # Files on the data partition outlive the root file system: an id that each image chooses anew would give
     # them to somebody else.
     if not text.isdigit():
-        raise Unusable(f"{where}: {name} has no fixed id ({text})")
+        raise UnusableLine(f"{where}: {name} has no fixed id ({text})")
     return text
 
 
-def parameters(directories):
-    """(GROUPADD_PARAM, USERADD_PARAM) of the users in these directories."""
-    groups, users, memberships = [], {}, {}
+def parameters(directories: list[str]) -> tuple[str, str]:
+    """GROUPADD_PARAM and USERADD_PARAM of the users in these directories."""
+    groups: list[str] = []
+    users: dict[str, str] = {}
+    memberships: dict[str, list[str]] = {}
     for where, (kind, name, second, _, home, shell) in _lines(directories):
         if kind == "g":
             groups.append(f"--system --gid {_id(where, name, second)} {name}")
@@ -45,9 +46,9 @@ def parameters(directories):
         elif kind == "m":
             memberships.setdefault(name, []).append(second)
         else:
-            raise Unusable(f"{where}: a line of kind {kind!r} is not known here")
+            raise UnusableLine(f"{where}: a line of kind {kind!r} is not known here")
     for name, names in memberships.items():
         if name not in users:
-            raise Unusable(f"{name} is made a member of {', '.join(names)}, and is no user of ours")
+            raise UnusableLine(f"{name} is made a member of {', '.join(names)}, and is no user of ours")
         users[name] += f" --groups {','.join(names)}"
     return "; ".join(groups), "; ".join(f"{options} {name}" for name, options in users.items())

@@ -1,56 +1,53 @@
 """The Cargo workspace."""
 
-import os
 import tomllib
+from pathlib import Path
+from typing import Any
 
 # Where the members lie that are processes of a box, or that only those use.
 BOX = "appliance"
+# This file within the checkout.
+HERE = Path("image/yocto/meta-nodi/lib/nodi/workspace.py")
 
 
-def checkout():
+def checkout() -> str:
     """The repository that this file belongs to."""
-    path = os.path.abspath(__file__)
-    for _ in range(len(("image", "yocto", "meta-nodi", "lib", "nodi", "workspace.py"))):
-        path = os.path.dirname(path)
-    return path
+    return str(Path(__file__).resolve().parents[len(HERE.parts) - 1])
 
 
-def _toml(path):
-    with open(path, "rb") as file:
-        return tomllib.load(file)
+def _toml(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
-def version(root):
+def version(root: str) -> str:
     """The version of all members."""
-    return _toml(os.path.join(root, "Cargo.toml"))["workspace"]["package"]["version"]
+    return _toml(Path(root, "Cargo.toml"))["workspace"]["package"]["version"]
 
 
-def _members(root):
+def _members(root: str) -> dict[str, str]:
     """Path of each member by its package's name."""
-    found = {}
-    for member in _toml(os.path.join(root, "Cargo.toml"))["workspace"]["members"]:
-        manifest = _toml(os.path.join(root, member, "Cargo.toml"))
-        found[manifest["package"]["name"]] = member
-    return found
+    members = _toml(Path(root, "Cargo.toml"))["workspace"]["members"]
+    return {_toml(Path(root, member, "Cargo.toml"))["package"]["name"]: member for member in members}
 
 
-def processes(root):
+def processes(root: str) -> list[str]:
     """Names of the packages that a box runs, sorted: members below appliance/ that are a program."""
     return sorted(
         name
         for name, member in _members(root).items()
-        if member.split("/")[0] == BOX and os.path.exists(os.path.join(root, member, "src", "main.rs"))
+        if Path(member).parts[0] == BOX and Path(root, member, "src/main.rs").exists()
     )
 
 
-def sources(root, packages):
+def sources(root: str, packages: list[str]) -> list[str]:
     """Directories that these packages are built from: theirs, and those of the members that they need."""
     members = _members(root)
     needs = {}
-    for package in _toml(os.path.join(root, "Cargo.lock"))["package"]:
+    for package in _toml(Path(root, "Cargo.lock"))["package"]:
         # "name", or "name version" where there are several.
         needs[package["name"]] = [need.split()[0] for need in package.get("dependencies", [])]
-    found, waiting = set(), list(packages)
+    found: set[str] = set()
+    waiting = list(packages)
     while waiting:
         name = waiting.pop()
         if name in members and name not in found:
@@ -59,14 +56,8 @@ def sources(root, packages):
     return sorted(members[name] for name in found)
 
 
-def files(directory):
+def files(directory: str) -> tuple[list[str], list[str]]:
     """Everything below a directory: files, and links as "name>target", since what they point to may be elsewhere."""
-    plain, links = [], []
-    for place, directories, names in os.walk(directory):
-        for name in names + directories:
-            path = os.path.join(place, name)
-            if os.path.islink(path):
-                links.append(f"{os.path.relpath(path, directory)}>{os.readlink(path)}")
-            elif name in names:
-                plain.append(path)
-    return sorted(plain), sorted(links)
+    paths = sorted(Path(directory).rglob("*"))
+    links = [f"{path.relative_to(directory)}>{path.readlink()}" for path in paths if path.is_symlink()]
+    return [str(path) for path in paths if path.is_file() and not path.is_symlink()], links
