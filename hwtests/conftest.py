@@ -7,13 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from nodi_hw.box import Box, Machine
+from nodi_hw.bundles import Bundles
 from nodi_hw.centre import Centre
 from nodi_hw.machines import machine_of
 from nodi_hw.report import Report, ReportPlugin
 
+ORDER = (
+    "test_launcher",
+    "test_boot",
+    "test_stream",
+    "test_sandbox",
+    "test_watchdog",
+    "test_faults",
+    "test_update",
+    "test_power_cuts",
+    "test_jetson",
+)
 _PLUGIN = pytest.StashKey[ReportPlugin]()
 _FAILED = pytest.StashKey[bool]()
+# The one of this run, once there is one.
+_BOXES: list[Box] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -24,14 +39,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(plugin, "nodi-report")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """From what everything else needs to what asks the most."""
+    items.sort(key=lambda item: ORDER.index(item.path.stem) if item.path.stem in ORDER else 0)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     """A failure shows what the box said last: by the time that somebody looks, it is gone."""
     report = yield
     if report.failed:
         item.session.stash[_FAILED] = True
-        box = getattr(item, "funcargs", {}).get("box")
-        if isinstance(box, Box):
+        for box in _BOXES:
             report.sections.append(("console", box.machine.console()))
             status, journal = box.try_run("journalctl --no-pager -b -n 150 -o short-precise")
             if status == 0:
@@ -42,6 +61,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 @pytest.fixture(scope="session")
 def report(request: pytest.FixtureRequest) -> Report:
     return request.config.stash[_PLUGIN].report
+
+
+@pytest.fixture(scope="session")
+def features(env: Any) -> set[str]:
+    """Of the environment, as its file names them."""
+    return set(env.get_features()) | set(env.get_target_features())
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +93,7 @@ def centre(machine: Machine, request: pytest.FixtureRequest) -> Iterator[Centre]
 def booted(machine: Machine) -> Box:
     """Up for the first time, and nobody's."""
     box = Box(machine)
+    _BOXES.append(box)
     box.power_on()
     box.wait_up()
     return box
@@ -80,6 +106,11 @@ def claimed(booted: Box, centre: Centre) -> Box:
     booted.run("systemd-tmpfiles --create --prefix=/data")
     booted.wait_for("the box is the fleet's", lambda: centre.fleet.settled(booted.id()), 60)
     return booted
+
+
+@pytest.fixture(scope="session")
+def bundles(features: set[str]) -> Bundles:
+    return Bundles("verity" if "verity" in features else "plain")
 
 
 @pytest.fixture

@@ -1,10 +1,13 @@
-"""The bundles that the tests install, as image/qemu makes them."""
+"""The bundles that the tests install, made by image/qemu; a real board's are given by hand."""
 
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from .places import IMAGE
+from .places import ROOT, TARGET
+
+BUILDER = ROOT / "image/qemu/build"
 
 
 @dataclass(frozen=True)
@@ -13,3 +16,47 @@ class Bundle:
 
     path: Path
     version: str
+
+
+class Bundles:
+    """Each is made once and kept: `format` is what the environment's kernel can check."""
+
+    # Two that are good, to go from either to the other and back.
+    GOOD = ("101.0.0", "102.0.0")
+    BROKEN = "103.0.0"
+    BAD = "104.0.0"
+
+    def __init__(self, kind: str) -> None:
+        self._format = kind
+        given = os.environ.get("NODI_BUNDLES")
+        self._given = Path(given) if given else None
+
+    def make(self, version: str, *wrong: str) -> Bundle:
+        """`wrong` is passed on to image/qemu/build. With NODI_BUNDLES it is looked for there, as VERSION[-WRONG].raucb."""
+        if self._given is not None:
+            name = "-".join([version, *(word.lstrip("-") for word in wrong)])
+            return Bundle(self._given / f"{name}.raucb", version)
+        place = TARGET / "image/bundles"
+        place.mkdir(parents=True, exist_ok=True)
+        command = [str(BUILDER), "bundle", "--version", version, "--format", self._format, *wrong]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)}:\n{done.stderr}")
+        return Bundle(Path(done.stdout.splitlines()[-1]), version)
+
+    def good(self, other_than: str) -> Bundle:
+        """One that the box does not run already."""
+        return self.make(next(version for version in self.GOOD if version != other_than))
+
+    def broken(self, process: str) -> Bundle:
+        return self.make(self.BROKEN, "--broken", process)
+
+    def foreign(self) -> Bundle:
+        """Signed by somebody whom no box trusts."""
+        return self.make(self.BAD, "--key", "stranger")
+
+    def for_another_board(self) -> Bundle:
+        return self.make(self.BAD, "--board", "nodi-another-board")
+
+    def truncated(self) -> Bundle:
+        return self.make(self.BAD, "--truncated")

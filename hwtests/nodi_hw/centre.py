@@ -109,9 +109,7 @@ class Centre:
     def _start_origin(self) -> None:
         names = [word for name in {self.reach.bind, self.reach.seen} for word in ("--name", name)]
         files = [self.directory / "origin.pem", self.directory / "origin.key"]
-        self._fleet_tool(
-            "issue", "origin", "origin-1", *names, "--certificate", str(files[0]), "--key", str(files[1])
-        )
+        self._fleet_tool("issue", "origin", "origin-1", *names, "--certificate", str(files[0]), "--key", str(files[1]))
         data = self.directory / "data"
         lines = [
             "[push]",

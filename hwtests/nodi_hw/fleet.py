@@ -25,10 +25,9 @@ class Fleet:
     def __init__(self, base: str, name: str, password: str) -> None:
         self.base = base
         self._http = requests.Session()
+        self._bundles: dict[Path, dict[str, Any]] = {}
         self._http.trust_env = False
-        login = self._http.post(
-            f"{base}/api/v1/login", json={"name": name, "password": password}, timeout=DEADLINE_S
-        )
+        login = self._http.post(f"{base}/api/v1/login", json={"name": name, "password": password}, timeout=DEADLINE_S)
         person = self._read(login)
         made = self._http.post(
             f"{base}/api/v1/tokens",
@@ -48,9 +47,7 @@ class Fleet:
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """`path` is below `/api/v1`. An answer without a body is None."""
-        return self._read(
-            self._http.request(method, f"{self.base}/api/v1{path}", json=body, timeout=DEADLINE_S)
-        )
+        return self._read(self._http.request(method, f"{self.base}/api/v1{path}", json=body, timeout=DEADLINE_S))
 
     def get(self, path: str) -> Any:
         return self.call("GET", path)
@@ -62,20 +59,17 @@ class Fleet:
         return self.call("PUT", path, body)
 
     def upload_bundle(self, bundle: Path) -> dict[str, Any]:
-        """The bundle as the server describes it; the same when it is there already."""
-        with bundle.open("rb") as content:
-            answer = self._http.post(
-                f"{self.base}/api/v1/bundles",
-                data=content,
-                headers={"Content-Type": "application/octet-stream"},
-                timeout=UPLOAD_S,
-            )
-        if answer.status_code == requests.codes.conflict:
-            import hashlib
-
-            digest = hashlib.sha256(bundle.read_bytes()).hexdigest()
-            return dict(self.get(f"/bundles/{digest}"))
-        return dict(self._read(answer))
+        """The bundle as the server describes it; sent once."""
+        if bundle not in self._bundles:
+            with bundle.open("rb") as content:
+                answer = self._http.post(
+                    f"{self.base}/api/v1/bundles",
+                    data=content,
+                    headers={"Content-Type": "application/octet-stream"},
+                    timeout=UPLOAD_S,
+                )
+            self._bundles[bundle] = dict(self._read(answer))
+        return self._bundles[bundle]
 
     def order(self, box: str, bundle: str, **more: Any) -> dict[str, Any]:
         """Tells one box to become what is in the bundle with this hash."""

@@ -13,9 +13,7 @@ LOOP_MAJOR = 7
 
 def attach(image: Path) -> str:
     """The device; it goes by itself once nobody has it open or mounted, see `detach`."""
-    done = subprocess.run(
-        ["losetup", "--find", "--show", str(image)], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(["losetup", "--find", "--show", str(image)], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
@@ -55,6 +53,4 @@ def mounted(source: str, place: Path, options: str) -> Iterator[Path]:
 def empty_ext4(image: Path, size: int, label: str) -> None:
     with image.open("wb") as file:
         file.truncate(size)
-    subprocess.run(
-        ["mkfs.ext4", "-q", "-F", "-L", label, "-m", "0", str(image)], check=True, capture_output=True
-    )
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-L", label, "-m", "0", str(image)], check=True, capture_output=True)

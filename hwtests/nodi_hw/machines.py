@@ -12,7 +12,7 @@ def machine_of(target: Any) -> Machine:
     """The first that the target has. What an environment cannot be without is said when it is activated."""
     for name in ("NspawnDriver", "QemuBoxDriver", "BoardDriver"):
         try:
-            return cast(Machine, target.get_active_driver(name))
+            return cast(Machine, target.get_driver(name))
         except NoDriverFoundError:
             continue
         except PermissionError as missing:

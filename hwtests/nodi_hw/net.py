@@ -57,6 +57,15 @@ class Cable:
         _ip("link", "set", self.outer, "up")
         self.plug()
 
+    def limit(self, bits_per_second: int | None) -> None:
+        """What goes to the box; None: as fast as it can."""
+        words = ["tc", "qdisc", "replace", "dev", self.outer, "root"]
+        if bits_per_second is None:
+            subprocess.run(["tc", "qdisc", "del", "dev", self.outer, "root"], capture_output=True, check=False)
+            return
+        shape = ["tbf", "rate", f"{bits_per_second}bit", "burst", "128kb", "latency", "50ms"]
+        subprocess.run([*words, *shape], capture_output=True, check=True)
+
     def remove(self) -> None:
         _ip("link", "delete", self.outer, check=False)
         _ip("netns", "delete", self.namespace, check=False)

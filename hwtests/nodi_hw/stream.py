@@ -1,5 +1,6 @@
 """A publisher, and what a viewer would see of it."""
 
+import itertools
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import urljoin
@@ -29,9 +30,7 @@ class Publisher:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -77,7 +76,7 @@ def rungs(centre: Centre) -> dict[str, str]:
     url = centre.playlist_url()
     lines = fetch(url).splitlines()
     found = {}
-    for line, following in zip(lines, lines[1:], strict=False):
+    for line, following in itertools.pairwise(lines):
         if line.startswith("#EXT-X-STREAM-INF:"):
             found[Path(following.split("?")[0]).stem] = urljoin(url, following)
     return found

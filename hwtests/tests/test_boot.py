@@ -1,6 +1,7 @@
 """A box comes up by itself, locked down, and finds its fleet."""
 
 import pytest
+
 from nodi_hw.box import SERVICES, Box
 from nodi_hw.centre import Centre
 

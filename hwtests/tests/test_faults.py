@@ -3,6 +3,7 @@
 import datetime
 
 import pytest
+
 from nodi_hw import stream
 from nodi_hw.box import Box
 from nodi_hw.centre import Centre

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from nodi_hw import stream
 from nodi_hw.box import Box
 from nodi_hw.centre import CHANNEL, Centre
@@ -84,7 +85,7 @@ def test_flashing_from_nothing(box: Box) -> None:
     """Last, since it leaves nothing of the box: needs the wire to the recovery button and an image."""
     target = getattr(box.machine, "target", None)
     assert target is not None
-    flash = target.get_active_driver("InitrdFlashDriver")
+    flash = target.get_driver("InitrdFlashDriver")
     if not (ROOT / "target").exists():
         pytest.skip("no image was built")
     flash.flash()

@@ -1,6 +1,7 @@
 """RTMP in, a ladder out at the origin."""
 
 import pytest
+
 from nodi_hw import stream
 from nodi_hw.box import Box
 from nodi_hw.centre import CHANNEL, Centre

@@ -1,6 +1,7 @@
 """A process that hangs is noticed and started anew, and what it did is done again."""
 
 import pytest
+
 from nodi_hw import stream
 from nodi_hw.box import SERVICES, Box
 from nodi_hw.centre import Centre

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from nodi_hw.launcher import MAX_TRIES, Launcher, NoSlot, State
 
 

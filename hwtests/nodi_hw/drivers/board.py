@@ -37,6 +37,7 @@ class BoardDriver(Strategy):
         super().__attrs_post_init__()
         self._on = False
         self._ready = False
+        self._seen: list[str] = []
 
     def power_on(self) -> None:
         self.target.activate(self.power)
@@ -68,7 +69,7 @@ class BoardDriver(Strategy):
 
     def put(self, local: Path, remote: str) -> None:
         try:
-            ssh = self.target.get_active_driver("SSHDriver")
+            ssh = self.target.get_driver("SSHDriver")
         except NoDriverFoundError:
             self.shell.put(str(local), remote)
             return
@@ -87,6 +88,16 @@ class BoardDriver(Strategy):
             subprocess.run(self.network_on.split(), check=True)
         else:
             self.execute("networkctl up $(networkctl --no-legend | awk '$3 == \"ether\" {print $2}')", 10)
+
+    def slow_network(self, slow: bool) -> None:
+        """A bundle for a board is large enough."""
+
+    def boots(self) -> int:
+        """Seen from outside: the board stops answering, and does again."""
+        status, text = self.execute("cat /proc/sys/kernel/random/boot_id", 10)
+        if status == 0 and text.strip() not in self._seen:
+            self._seen.append(text.strip())
+        return len(self._seen)
 
     def rtmp_address(self) -> tuple[str, int]:
         return self.address, RTMP_PORT

@@ -3,13 +3,13 @@
 What a container lacks is stood for here and said so in the suite: there is no boot loader (the launcher below chooses
 the slot by the rules of the board's one), no dm-verity (bundles are `plain`), and the clock is this machine's."""
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import threading
-import time
 from pathlib import Path
 from typing import IO
 
@@ -35,6 +35,8 @@ LOOP_NODES = 64
 # With --keep-unit, systemd-nspawn ends like this when the system inside asks for a reboot.
 REBOOT = 133
 OFF_S = 30
+# A bundle takes some seconds.
+SLOW_BPS = 300_000_000
 # Not one that the image's network configuration names: the addresses are ours.
 INTERFACE = "cable0"
 RTMP_PORT = 1935
@@ -65,6 +67,7 @@ class NspawnDriver(CommandMixin, Driver, CommandProtocol, FileTransferProtocol, 
         self._lock = threading.RLock()
         self._wanted = False
         self._mounted = ""
+        self._boots = 0
 
     # -- life
 
@@ -125,10 +128,8 @@ class NspawnDriver(CommandMixin, Driver, CommandProtocol, FileTransferProtocol, 
             return
         self._wanted = False
         self.execute("systemctl poweroff --no-block", 5)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(OFF_S)
-        except subprocess.TimeoutExpired:
-            pass
         self.cut()
 
     @Driver.check_active
@@ -160,6 +161,7 @@ class NspawnDriver(CommandMixin, Driver, CommandProtocol, FileTransferProtocol, 
         self.logger.info("slot %s", slot)
         loops.mount(self.slots[slot], self._root, "ro")
         self._mounted = slot
+        self._boots += 1
         self.cable.plug()
         command = [
             "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--read-only",
@@ -188,7 +190,7 @@ class NspawnDriver(CommandMixin, Driver, CommandProtocol, FileTransferProtocol, 
             status = Path(f"/proc/{pid}/status").read_text()
             numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
             # Not before it has become init: until then it prepares the root that commands shall see.
-            if len(numbers) > 1 and numbers[-1] == "1" and "systemd" in os.readlink(f"/proc/{pid}/exe"):
+            if len(numbers) > 1 and numbers[-1] == "1" and "systemd" in str(Path(f"/proc/{pid}/exe").readlink()):
                 return pid
         return 0
 
@@ -235,7 +237,7 @@ class NspawnDriver(CommandMixin, Driver, CommandProtocol, FileTransferProtocol, 
             return 255, "the box is off"
         words = [
             "nsenter", f"--target={leader}", "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd=/",
-            "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "HOME=/root", "TERM=dumb",
+            "env", "-C", "/", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "HOME=/root", "TERM=dumb",
             "/bin/bash", "-c", command,
         ]  # fmt: skip
         try:
@@ -297,15 +299,19 @@ class NspawnDriver(CommandMixin, Driver, CommandProtocol, FileTransferProtocol, 
     def network_mend(self) -> None:
         self.cable.mend()
 
+    def slow_network(self, slow: bool) -> None:
+        self.cable.limit(SLOW_BPS if slow else None)
+
+    def boots(self) -> int:
+        return self._boots
+
     def rtmp_address(self) -> tuple[str, int]:
         return self.cable.box, RTMP_PORT
 
 
 def _kill(pid: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        time.sleep(0)
 
 
 def _descendants(pid: int) -> list[int]:

@@ -1,5 +1,6 @@
 """The emulated board: labgrid's QEMU driver with firmware and a disk of its own for each run, and the box on top of it."""
 
+import contextlib
 import functools
 import http.server
 import shutil
@@ -22,6 +23,8 @@ from ..places import free_port
 HOST_SEEN_BY_GUEST = "10.0.2.2"
 RTMP_PORT = 1935
 NETDEV = "net0"
+# What image/qemu/boot/launcher.cfg says once a start.
+LAUNCHER = b" start, chain "
 CONSOLE_TAIL = 8000
 # A shell that does not answer so much later than the command's own deadline does not answer.
 GRACE_S = 10
@@ -77,6 +80,12 @@ class NodiQemuDriver(QEMUDriver):
         if self._clientsocket:
             self._clientsocket.close()
             self._clientsocket = None
+
+    def drain(self) -> None:
+        """Keeps what the console said since somebody looked."""
+        with contextlib.suppress(TIMEOUT, EOF, OSError):
+            while self._clientsocket:
+                self._read(timeout=0)
 
     def alive(self) -> bool:
         return self._child is not None and self._child.poll() is None
@@ -168,6 +177,14 @@ class QemuBoxDriver(Strategy):
 
     def network_mend(self) -> None:
         self.qemu.monitor_command("set_link", {"name": NETDEV, "up": True})
+
+    def slow_network(self, slow: bool) -> None:
+        """Emulation is slow enough."""
+
+    def boots(self) -> int:
+        self.qemu.drain()
+        log = self.qemu.log
+        return log.read_bytes().count(LAUNCHER) if log.exists() else 0
 
     def rtmp_address(self) -> tuple[str, int]:
         return "127.0.0.1", int(self.qemu.rtmp_port)
