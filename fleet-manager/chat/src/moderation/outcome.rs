@@ -142,6 +142,12 @@ impl Delivery {
         }
     }
 
+    /// Whether somebody decided something, such as to ban: what is not merely said.
+    #[must_use]
+    pub fn is_decision(&self) -> bool {
+        !matches!(self.item, Item::Event(What::Message(_)) | Item::Note(Note::Held { .. }))
+    }
+
     /// Account and nonce of the `say` that this is the message of: whoever waits for it gets `said` with `self.id`.
     #[must_use]
     pub fn said(&self) -> Option<(&str, &str)> {

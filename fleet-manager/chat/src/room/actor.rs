@@ -35,6 +35,8 @@ const REFUSED_FOR: Duration = Duration::from_secs(5);
 const UNWRITTEN_MS: u64 = 2_000;
 /// Those who wait for `said`. More than are ever on their way to and from the bus at a time.
 const MAX_AWAITING: usize = 10_000;
+/// How long everybody waits for a moderator's decision to be on the disk: a disk that hangs must not silence a room.
+const DECISION_WRITTEN: Duration = Duration::from_secs(1);
 
 /// Why nobody may be in a room: a close code and its reason.
 #[derive(Debug, Clone, Copy)]
@@ -180,7 +182,7 @@ impl Actor {
                         return Some(UNREADABLE);
                     }
                     for delivery in delivered.drain(..) {
-                        self.deliver(&delivery);
+                        self.deliver(&delivery).await;
                     }
                 }
                 _ = tick.tick() => {
@@ -482,8 +484,15 @@ impl Actor {
     }
 
     /// Something came back from the bus: now it counts.
-    fn deliver(&mut self, delivery: &Delivery) {
-        let outcome = self.rules.delivered(delivery);
+    async fn deliver(&mut self, delivery: &Delivery) {
+        let mut outcome = self.rules.delivered(delivery);
+        if delivery.is_decision() {
+            self.service.store.submit_all(std::mem::take(&mut outcome.ops));
+            // What people were told must not be undone by a crash.
+            if !self.service.store.written(DECISION_WRITTEN).await {
+                log::warn!(channel:% = self.shown.channel; "a decision is told before it is on the disk, which is slow or full");
+            }
+        }
         if let Some(event) = delivery.event() {
             let json = ring::json(&event);
             frame::append_text(&mut self.unsent, &json);

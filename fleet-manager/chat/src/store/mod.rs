@@ -3,7 +3,7 @@
 //! What is submitted is on the disk (synced) [`Config::batch_ms`] later, with up to some thousand others in one transaction. A
 //! process that is killed loses what was submitted since the last batch, and nothing that was written is damaged. While the
 //! disk is full or broken what is submitted waits; when [`QUEUE`] of it wait, more is dropped, counted ([`Stats::lost`]) and
-//! told in the log.
+//! told in the log. [`Store::written`] does not wait for the batch: for what moderators decide.
 
 mod apply;
 mod config;
@@ -193,6 +193,13 @@ impl Store {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.writer.stats()
+    }
+
+    /// Writes what waits now instead of with the next batch. False: it is not on the disk when `within` is over.
+    pub async fn written(&self, within: Duration) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.writer.send(Job::Barrier(reply)).is_ok()
+            && matches!(tokio::time::timeout(within, answer).await, Ok(Ok(Ok(()))))
     }
 
     /// Writes what waits and ends the thread. What is submitted after it is lost.

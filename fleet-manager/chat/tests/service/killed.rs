@@ -2,6 +2,7 @@
 
 use nodi_protocol::chat::Role;
 use rusqlite::{Connection, OpenFlags};
+use serde_json::json;
 
 use super::client::{Client, Got, Join};
 use super::service::{Service, unix_ms};
@@ -67,6 +68,25 @@ async fn killed_in_a_flood_it_loses_a_second_at_most_and_goes_on() {
     assert!(said > last, "{said} is not after {last}");
     let message = back.frame().await;
     assert_eq!((message["id"].as_str(), message["text"].as_str()), (Some(said.as_str()), Some("still here")));
+    service.is_well();
+}
+
+#[tokio::test]
+async fn what_moderators_decided_is_still_so_when_it_is_killed_as_they_hear_of_it() {
+    let mut service = Service::start("").await;
+    for slow_s in [30, 0, 45] {
+        let token = service.token(CHANNEL, "Keeper", Role::Moderator);
+        let (mut keeper, ..) = Client::join(&service, &Join::with(CHANNEL, token)).await;
+        let (mut reader, ..) = Client::join(&service, &Join::reader(CHANNEL)).await;
+        let action = json!({ "do": "set", "settings": { "slow_s": slow_s } });
+        keeper.send(&json!({ "t": "do", "nonce": "slow", "action": action })).await;
+        let event = reader.frame_of("settings").await;
+        assert_eq!(event["settings"]["slow_s"], slow_s, "{event}");
+        service.kill();
+        service.start_again().await;
+        let (_, welcome, _) = Client::join(&service, &Join::reader(CHANNEL)).await;
+        assert_eq!(welcome["settings"]["slow_s"], slow_s, "{welcome}");
+    }
     service.is_well();
 }
 
