@@ -13,7 +13,7 @@ use serde::Deserialize;
 pub struct Config {
     /// What is logged; `RUST_LOG` wins over it.
     pub log_level: log::LevelFilter,
-    /// Where the database, the certificate authority, the signing key and what boxes upload are kept.
+    /// Where the database, the certificate authority, the signing key, bundles and what boxes upload are kept.
     pub data_dir: PathBuf,
     /// How people and boxes reach this server, such as `https://fleet.example`. Without a slash at its end.
     pub public_url: String,
@@ -26,6 +26,9 @@ pub struct Config {
     pub broker: crate::link::Config,
     pub enrolment: crate::enrolment::Config,
     pub commands: crate::commands::Config,
+    pub bundles: crate::bundles::Config,
+    pub updates: crate::updates::Config,
+    pub rollouts: crate::rollouts::Config,
     pub streams: crate::streams::Config,
     pub ingests: crate::ingests::Config,
     pub alerts: crate::alerts::Config,
@@ -47,6 +50,9 @@ impl Default for Config {
             broker: crate::link::Config::default(),
             enrolment: crate::enrolment::Config::default(),
             commands: crate::commands::Config::default(),
+            bundles: crate::bundles::Config::default(),
+            updates: crate::updates::Config::default(),
+            rollouts: crate::rollouts::Config::default(),
             streams: crate::streams::Config::default(),
             ingests: crate::ingests::Config::default(),
             alerts: crate::alerts::Config::default(),
@@ -203,6 +209,9 @@ impl Validate for Config {
         self.broker.validate()?;
         self.enrolment.validate()?;
         self.commands.validate()?;
+        self.bundles.validate()?;
+        self.updates.validate()?;
+        self.rollouts.validate()?;
         self.ingests.validate()?;
         self.alerts.validate()?;
         self.webhooks.validate()?;

@@ -35,6 +35,9 @@ pub enum Error {
     Invalid { field: String, reason: String },
     #[error("{reason}")]
     TooMany { reason: String, retry_after_s: u64 },
+    /// There is no room for what should be kept.
+    #[error("{0}")]
+    Storage(String),
     /// For now: the disk is full, the queue is full, the process stops.
     #[error("{0}")]
     Unavailable(String),
@@ -84,6 +87,7 @@ impl Error {
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Storage(_) => StatusCode::INSUFFICIENT_STORAGE,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Database(error) if is_full(error) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Database(_) | Self::Row(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,

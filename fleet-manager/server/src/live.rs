@@ -37,6 +37,12 @@ pub enum Kind {
     Channel,
     /// `{"box_id"}`: the waiting list changed.
     Enrolment,
+    /// An `UpdateView`.
+    Updates,
+    /// `{"id"}`: a rollout changed.
+    Rollouts,
+    /// `{}`: the list of bundles changed.
+    Bundles,
 }
 
 impl Kind {
@@ -51,6 +57,9 @@ impl Kind {
             Self::Alert => "alert",
             Self::Channel => "channel",
             Self::Enrolment => "enrolment",
+            Self::Updates => "updates",
+            Self::Rollouts => "rollouts",
+            Self::Bundles => "bundles",
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use nodi_daemon::watchdog::{Expected, Watchdog};
 use nodi_daemon::{config, exit, logging, shutdown, systemd};
 use nodi_fleet::broker_config;
 use nodi_fleet::ca::Authority;
@@ -14,6 +15,7 @@ use nodi_fleet::clock::Clock;
 use nodi_fleet::config::Config;
 use nodi_fleet::maintenance::{self, Level};
 use nodi_fleet::server::Server;
+use tokio::task::JoinSet;
 
 /// Longest password file: a longer one is some other file.
 const MAX_PASSWORD_FILE: u64 = 4_096;
@@ -146,8 +148,25 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             log::info!(address:%; "listening: {what}");
         }
     }
+    let watchdog = Watchdog::of_unit();
+    let mut answering = JoinSet::new();
+    // Plain HTTP says more than TLS does to somebody who does not speak it.
+    let served = [
+        ("http", server.http, Expected::Ok),
+        ("https", server.https, Expected::Answer),
+        ("site", server.site, Expected::Ok),
+    ];
+    for (name, address, expected) in served {
+        if let Some(address) = address {
+            answering.spawn(watchdog.part(name).answering(address, expected));
+        }
+    }
     systemd::ready();
-    server.run().await.map_err(anyhow::Error::msg)
+    tokio::select! {
+        ended = server.run() => ended.map_err(anyhow::Error::msg),
+        Some(ended) = answering.join_next() => Err(anyhow::anyhow!("a part of the watchdog ended: {ended:?}")),
+        () = watchdog.run() => Ok(()),
+    }
 }
 
 #[tokio::main]

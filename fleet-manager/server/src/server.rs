@@ -16,8 +16,8 @@ use crate::http::tls;
 use crate::state::App;
 use crate::tasks::Tasks;
 use crate::{
-    alerts, boxes, commands, enrolment, http, ingests, link, metrics, people, site, streams, telemetry,
-    webhooks,
+    alerts, boxes, commands, enrolment, http, ingests, link, metrics, people, rollouts, site, streams,
+    telemetry, updates, webhooks,
 };
 
 /// Why the server cannot start.
@@ -104,6 +104,8 @@ impl Server {
         enrolment::start(&app, &mut tasks);
         boxes::start(&app, &mut tasks);
         commands::start(&app, &mut tasks);
+        updates::start(&app, &mut tasks);
+        rollouts::start(&app, &mut tasks);
         telemetry::start(&app, &mut tasks);
         link::start(&app, &mut tasks);
         streams::start(&app, &mut tasks);

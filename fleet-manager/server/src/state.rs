@@ -13,8 +13,8 @@ use crate::live::Hub;
 use crate::metrics::Metrics;
 use crate::revocations::Revoked;
 use crate::{
-    alerts, boxes, channels, commands, enrolment, ids, ingests, link, overview, people, site, streams,
-    telemetry, webhooks,
+    alerts, boxes, bundles, channels, commands, enrolment, ids, ingests, link, overview, people, rollouts,
+    site, streams, telemetry, updates, webhooks,
 };
 
 /// The server's state. Cheap to clone; every area has its part.
@@ -37,6 +37,9 @@ pub struct Inner {
     pub link: link::State,
     pub boxes: boxes::State,
     pub commands: commands::State,
+    pub bundles: bundles::State,
+    pub updates: updates::State,
+    pub rollouts: rollouts::State,
     pub telemetry: telemetry::State,
     pub streams: streams::State,
     pub ingests: ingests::State,
@@ -64,6 +67,9 @@ impl App {
             link: link::State::new(&config, &metrics),
             boxes: boxes::State::load(&config, &db, &metrics, now_ms).await?,
             commands: commands::State::new(&config)?,
+            bundles: bundles::State::load(&config, &db, &metrics).await?,
+            updates: updates::State::new(&metrics),
+            rollouts: rollouts::State::new(&metrics),
             telemetry: telemetry::State::load(&db, &metrics, now_ms).await?,
             streams: streams::State::new(&config)?,
             ingests: ingests::State::new(&config)?,

@@ -45,6 +45,9 @@ struct Filter {
     /// Only boxes with this version of the software.
     #[param(max_length = 200)]
     version: Option<String>,
+    /// Only boxes that take bundles made for this.
+    #[param(max_length = 200)]
+    compatible: Option<String>,
 }
 
 const SORTS: [&str; 17] = [
@@ -121,6 +124,7 @@ async fn list(
             && filter.health.is_none_or(|health| row.health == health)
             && filter.drain.is_none_or(|drain| row.drain == drain)
             && filter.version.as_ref().is_none_or(|version| row.version == *version)
+            && filter.compatible.as_ref().is_none_or(|compatible| row.compatible.as_ref() == Some(compatible))
             && search.as_ref().is_none_or(|text| found(row, text))
     });
     rows.sort_unstable_by(|a, b| {

@@ -66,6 +66,8 @@ pub struct BoxSummary {
     pub model: String,
     /// Of its software.
     pub version: String,
+    /// What bundles have to be made for; null: it takes no updates.
+    pub compatible: Option<String>,
     pub location: Option<Location>,
     pub last_seen_ms: Option<i64>,
     pub cpu: Option<f32>,
@@ -109,6 +111,7 @@ impl BoxSummary {
             reasons,
             model: record.hardware.model.clone(),
             version: record.version.clone(),
+            compatible: record.hardware.compatible.clone(),
             location: record.location.clone(),
             last_seen_ms: record.last_seen_ms,
             cpu: telemetry.and_then(|telemetry| telemetry.cpu).map(share),

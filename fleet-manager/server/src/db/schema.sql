@@ -449,3 +449,108 @@ CREATE TABLE webhook_delivery (
 CREATE INDEX webhook_delivery_due ON webhook_delivery (next_ms) WHERE state = 'waiting';
 CREATE INDEX webhook_delivery_waiting ON webhook_delivery (webhook_id, id) WHERE state = 'waiting';
 CREATE INDEX webhook_delivery_log ON webhook_delivery (webhook_id, created_ms);
+
+------------------------------------------------------------------------------------------------------------------
+-- Updates: bundles, orders to boxes, rollouts
+------------------------------------------------------------------------------------------------------------------
+
+-- A RAUC bundle; the file is bundles/<sha256> in the data directory.
+CREATE TABLE bundle (
+    -- Of the file, hexadecimal.
+    sha256 TEXT PRIMARY KEY CHECK (length(sha256) = 64),
+    version TEXT NOT NULL,
+    compatible TEXT NOT NULL,
+    description TEXT NOT NULL,
+    build TEXT NOT NULL,
+    format TEXT NOT NULL CHECK (format IN ('plain', 'verity', 'crypt')),
+    bytes INTEGER NOT NULL,
+    added_ms INTEGER NOT NULL,
+    added_by TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE rollout (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    -- Not a reference: what was rolled out is told longer than its file is kept.
+    bundle TEXT NOT NULL,
+    version TEXT NOT NULL,
+    compatible TEXT NOT NULL,
+    -- JSON, rollouts::plan::Plan.
+    plan TEXT NOT NULL,
+    state TEXT NOT NULL
+        CHECK (state IN ('draft', 'running', 'halted', 'gated', 'paused', 'done', 'aborted')),
+    -- Why it is as it is.
+    reason TEXT NOT NULL DEFAULT '',
+    -- Index of the stage that is under way.
+    stage INTEGER NOT NULL DEFAULT 0,
+    -- When enough boxes of the stage were confirmed; what follows waits from then on.
+    soak_ms INTEGER,
+    created_ms INTEGER NOT NULL,
+    created_by TEXT NOT NULL,
+    started_ms INTEGER,
+    ended_ms INTEGER
+) STRICT;
+CREATE INDEX rollout_open ON rollout (state) WHERE ended_ms IS NULL;
+CREATE INDEX rollout_bundle ON rollout (bundle);
+
+-- What one box is told to become, and how far it is.
+CREATE TABLE box_update (
+    id TEXT PRIMARY KEY,
+    box_id TEXT NOT NULL REFERENCES box (id) ON DELETE CASCADE,
+    rollout_id TEXT REFERENCES rollout (id) ON DELETE SET NULL,
+    -- Not a reference, as in rollout.
+    bundle TEXT NOT NULL,
+    version TEXT NOT NULL,
+    force INTEGER NOT NULL,
+    -- JSON, protocol::fleet::update::Deadlines.
+    deadlines TEXT NOT NULL,
+    -- The order, JSON, with its token. Null once it is over.
+    message TEXT,
+    -- SHA-256 of the token that the bundle is downloaded with; null once it is over.
+    token_digest BLOB,
+    state TEXT NOT NULL CHECK (state IN ('ordered', 'waiting', 'downloading', 'installing', 'rebooting', 'trial',
+        'confirmed', 'rolled_back', 'failed', 'expired', 'withdrawn', 'silent')),
+    -- The state is what the server made of it: the box may know better.
+    assumed INTEGER NOT NULL DEFAULT 0,
+    progress INTEGER,
+    text TEXT NOT NULL DEFAULT '',
+    from_version TEXT,
+    slot TEXT,
+    issued_ms INTEGER NOT NULL,
+    issued_by TEXT NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    -- Of the state, by the server's clock.
+    changed_ms INTEGER NOT NULL,
+    -- When the state has lasted too long, by the server's clock; null once it is over.
+    deadline_ms INTEGER,
+    -- When the box said the newest of it, by its own clock.
+    said_ms INTEGER,
+    over_ms INTEGER
+) STRICT;
+CREATE INDEX box_update_box ON box_update (box_id, id);
+-- One order per box.
+CREATE UNIQUE INDEX box_update_open ON box_update (box_id) WHERE over_ms IS NULL;
+CREATE INDEX box_update_rollout ON box_update (rollout_id) WHERE rollout_id IS NOT NULL;
+CREATE UNIQUE INDEX box_update_token ON box_update (token_digest) WHERE token_digest IS NOT NULL;
+
+-- A box in a rollout.
+CREATE TABLE rollout_box (
+    rollout_id TEXT NOT NULL REFERENCES rollout (id) ON DELETE CASCADE,
+    -- Not a reference: the box may be removed meanwhile.
+    box_id TEXT NOT NULL,
+    box_name TEXT NOT NULL,
+    -- Index of its stage.
+    stage INTEGER NOT NULL,
+    -- 'ordered': as the update says.
+    standing TEXT NOT NULL CHECK (standing IN ('pending', 'ordered', 'confirmed', 'excluded')),
+    -- Its newest order in this rollout, of as many.
+    update_id TEXT REFERENCES box_update (id) ON DELETE SET NULL,
+    attempt INTEGER NOT NULL DEFAULT 0,
+    -- Why it is excluded or was confirmed without an order.
+    text TEXT NOT NULL DEFAULT '',
+    -- A person has seen that it failed.
+    acknowledged INTEGER NOT NULL DEFAULT 0,
+    changed_ms INTEGER NOT NULL,
+    PRIMARY KEY (rollout_id, box_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX rollout_box_update ON rollout_box (update_id) WHERE update_id IS NOT NULL;

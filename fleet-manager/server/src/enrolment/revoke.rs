@@ -8,7 +8,7 @@ use crate::audit::{self, Actor};
 use crate::boxes::Revocation;
 use crate::error::Error;
 use crate::state::App;
-use crate::{boxes, commands, live, telemetry};
+use crate::{boxes, commands, live, telemetry, updates};
 
 /// Longest reason, in characters.
 const MAX_REASON: usize = 200;
@@ -37,6 +37,7 @@ pub(super) async fn revoke(app: &App, id: &BoxId, reason: &str, actor: Actor) ->
             )?;
             certificates::revoke(tx, &id, now_ms)?;
             commands::withdraw_all(&shared, tx, &id, now_ms)?;
+            updates::withdraw_all(&shared, tx, &id, now_ms)?;
             shared.revoked.refresh(tx)?;
             let revocation = Revocation { at_ms: now_ms, reason };
             audit::record(

@@ -43,7 +43,8 @@ struct Filter {
 /// Live changes
 ///
 /// Server-sent events: `box`, `box_removed`, `telemetry`, `session`, `session_ended`, `command`, `alert`, `channel`,
-/// `enrolment`, each with the thing itself as JSON. After a break the browser sends `Last-Event-ID` and gets what it
+/// `enrolment`, `updates`, each with the thing itself as JSON, and `rollouts` with the `id` of one that changed and
+/// `bundles`, to fetch them again. After a break the browser sends `Last-Event-ID` and gets what it
 /// missed, or `reset`: fetch everything again.
 #[utoipa::path(get, path = "/events", params(Filter, ("last-event-id" = Option<String>, Header, description = "Go on behind this event.")),
     responses((status = 200, description = "A stream that does not end.", body = String, content_type = "text/event-stream")))]

@@ -22,6 +22,7 @@ use axum::http::header;
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate as _};
 use tower_http::compression::{CompressionLayer, CompressionLevel};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -29,8 +30,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::error::{Error, PROBLEM_JSON, Problem};
 use crate::state::App;
 use crate::{
-    alerts, audit, boxes, channels, commands, enrolment, ingests, overview, people, site, streams, telemetry,
-    webhooks,
+    alerts, audit, boxes, bundles, channels, commands, enrolment, ingests, overview, people, rollouts, site,
+    streams, telemetry, updates, webhooks,
 };
 use client::{Client, Peer};
 
@@ -48,7 +49,10 @@ pub fn router(app: &App) -> Router {
         .route("/api/{*rest}", axum::routing::any(nothing_here))
         .layer(axum::Extension(description))
         .layer(map_response(as_problem))
-        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest));
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(
+            // Files have ranges, and are compressed already.
+            DefaultPredicate::new().and(NotForContentType::const_new("application/octet-stream")),
+        ));
     let everything = Router::new().merge(api).merge(site::router());
     around(app, everything.route("/healthz", get(healthz)).fallback(assets::serve))
 }
@@ -75,6 +79,9 @@ fn api() -> (Router<App>, OpenApi) {
         enrolment::routes(),
         boxes::routes(),
         commands::routes(),
+        bundles::routes(),
+        updates::routes(),
+        rollouts::routes(),
         telemetry::routes(),
         streams::routes(),
         ingests::routes(),

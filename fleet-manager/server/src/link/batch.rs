@@ -7,6 +7,7 @@ use nodi_protocol::BoxId;
 use nodi_protocol::fleet::command::Status;
 use nodi_protocol::fleet::desired::Reported;
 use nodi_protocol::fleet::event::Event;
+use nodi_protocol::fleet::update::Report;
 use rusqlite::params;
 
 use super::events;
@@ -16,6 +17,7 @@ use crate::db::Tx;
 use crate::error::Error;
 use crate::state::App;
 use crate::telemetry::{self, Sample};
+use crate::updates;
 
 /// What may wait for a database that does not take anything, such as on a full disk. The oldest are given up first:
 /// events come again from the box, states with the next connection.
@@ -26,6 +28,7 @@ const MAX_WAITING: usize = 20_000;
 pub(super) enum Item {
     Reported(Reported),
     Status(Status),
+    Update(Report),
     Event(Event),
 }
 
@@ -112,6 +115,7 @@ impl Batch {
 fn apply(app: &App, tx: &Tx<'_>, id: &BoxId, item: Item, now_ms: i64) -> Result<(), Error> {
     match item {
         Item::Status(status) => commands::said(app, tx, id, &status, now_ms),
+        Item::Update(report) => updates::said(app, tx, id, &report, now_ms),
         Item::Event(event) => events::store(app, tx, id, event, now_ms),
         Item::Reported(reported) => said_applied(app, tx, id, reported, now_ms),
     }

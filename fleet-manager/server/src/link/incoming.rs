@@ -11,6 +11,7 @@ use nodi_protocol::fleet::presence::Presence;
 use nodi_protocol::fleet::session::Session;
 use nodi_protocol::fleet::telemetry::Telemetry;
 use nodi_protocol::fleet::topic::{BoxTopic, Topic};
+use nodi_protocol::fleet::update::Report;
 use nodi_protocol::{BoxId, SessionId};
 use serde::Serialize;
 
@@ -41,7 +42,7 @@ pub(super) fn take(app: &App, message: &Received, batch: &mut Batch) -> Option<(
         }
         return None;
     };
-    if let BoxTopic::Desired | BoxTopic::Command(_) = topic {
+    if let BoxTopic::Desired | BoxTopic::Command(_) | BoxTopic::Update = topic {
         own(app, &id, &topic, message);
         return None;
     }
@@ -77,13 +78,20 @@ pub(super) fn take(app: &App, message: &Received, batch: &mut Batch) -> Option<(
                 }
             }
         }
+        BoxTopic::UpdateStatus => {
+            // Empty: somebody cleaned up.
+            if !message.payload.is_empty()
+                && let Some(report) = read::<Report>(app, message)
+            {
+                batch.push(id.clone(), Item::Update(report));
+            }
+        }
         BoxTopic::Event => {
             if let Some(event) = read::<Event>(app, message) {
                 batch.push(id.clone(), Item::Event(event));
             }
         }
         BoxTopic::Desired | BoxTopic::Command(_) | BoxTopic::Update | BoxTopic::EventAck => {}
-        BoxTopic::UpdateStatus => {}
     }
     // Presence says for itself; telemetry has counted already.
     if !message.retained && !matches!(topic, BoxTopic::Presence | BoxTopic::Telemetry) {
@@ -102,7 +110,7 @@ fn kind(topic: &BoxTopic) -> &'static str {
         BoxTopic::Command(_) => "command",
         BoxTopic::CommandStatus(_) => "status",
         BoxTopic::Update => "update",
-        BoxTopic::UpdateStatus => "update status",
+        BoxTopic::UpdateStatus => "update_status",
         BoxTopic::Event => "event",
         BoxTopic::EventAck => "ack",
     }
@@ -132,6 +140,7 @@ fn own(app: &App, id: &BoxId, topic: &BoxTopic, message: &Received) {
     match topic {
         BoxTopic::Desired => app.link.outgoing.mark(Key::Desired(id.clone())),
         BoxTopic::Command(command) => app.link.outgoing.mark(Key::Command(id.clone(), *command)),
+        BoxTopic::Update => app.link.outgoing.mark(Key::Update(id.clone())),
         _ => {}
     }
 }

@@ -156,6 +156,11 @@ impl State {
         self.outgoing.mark(Key::Command(box_id, id));
     }
 
+    /// A box has a new order, or its order is over.
+    pub fn update_changed(&self, box_id: BoxId) {
+        self.outgoing.mark(Key::Update(box_id));
+    }
+
     /// What was last seen of a box has to be kept over a restart.
     pub(crate) fn seen_changed(&self, id: BoxId) {
         self.seen.mark(id);

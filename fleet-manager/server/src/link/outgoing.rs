@@ -11,15 +11,17 @@ use nodi_protocol::fleet::desired::Desired;
 use nodi_protocol::fleet::event::Ack;
 use nodi_protocol::fleet::topic::{BoxTopic, Topic};
 use nodi_protocol::{BoxId, CommandId};
+use rusqlite::Connection;
 use tokio::sync::Notify;
 
 use crate::commands;
 use crate::error::Error;
 use crate::state::App;
+use crate::updates;
 
 /// Messages whose acknowledgement is awaited at the same time.
 const IN_FLIGHT: usize = 200;
-/// Commands looked up in one read.
+/// Commands and updates looked up in one read.
 const AT_ONCE: usize = 500;
 
 /// One thing to say. What exactly is looked up when it is said.
@@ -27,6 +29,7 @@ const AT_ONCE: usize = 500;
 pub(super) enum Key {
     Revocations,
     Command(BoxId, CommandId),
+    Update(BoxId),
     Desired(BoxId),
     /// A retained topic of a box that is not ours.
     Clear(String),
@@ -42,7 +45,7 @@ pub(super) struct Outgoing {
 #[derive(Default)]
 struct Waiting {
     everything: bool,
-    /// Bounded by what there is: boxes, open commands, and topics at the broker.
+    /// Bounded by what there is: boxes, open commands and updates, and topics at the broker.
     keys: BTreeSet<Key>,
     /// By box and journal: all events up to here are in the database.
     events: BTreeMap<(BoxId, String), u64>,
@@ -68,7 +71,13 @@ impl Outgoing {
     /// Clears what is retained of a box whatever became of it. What else there is of it comes back with the next
     /// connection, and is cleared then.
     pub(super) fn forget(&self, id: &BoxId) {
-        let topics = [BoxTopic::Desired, BoxTopic::Presence, BoxTopic::Reported];
+        let topics = [
+            BoxTopic::Desired,
+            BoxTopic::Presence,
+            BoxTopic::Reported,
+            BoxTopic::Update,
+            BoxTopic::UpdateStatus,
+        ];
         for topic in topics {
             self.mark(Key::Clear(Topic::Box(id.clone(), topic).to_string()));
         }
@@ -80,8 +89,8 @@ impl Outgoing {
 }
 
 /// What this server retains for boxes, to see what an earlier life of it left there.
-pub(super) fn own_subscriptions() -> [String; 2] {
-    ["desired", "commands/+"].map(|below| format!("nodi/v1/boxes/+/{below}"))
+pub(super) fn own_subscriptions() -> [String; 3] {
+    ["desired", "commands/+", "update"].map(|below| format!("nodi/v1/boxes/+/{below}"))
 }
 
 /// Says what has to be said, for ever.
@@ -115,7 +124,11 @@ async fn say(app: &App, link: &Link, waiting: Waiting) -> Result<(), Error> {
     let mut keys = waiting.keys;
     if waiting.everything {
         keys.insert(Key::Revocations);
-        let open = app.db.read(commands::open_commands).await?;
+        let (open, updating) = app
+            .db
+            .read(|connection| Ok((commands::open_commands(connection)?, updates::open_boxes(connection)?)))
+            .await?;
+        keys.extend(updating.into_iter().map(Key::Update));
         keys.extend(open.into_iter().map(|(box_id, id)| Key::Command(box_id, id)));
         keys.extend(app.boxes.registry.records().iter().map(|record| Key::Desired(record.id.clone())));
     }
@@ -126,10 +139,10 @@ async fn say(app: &App, link: &Link, waiting: Waiting) -> Result<(), Error> {
             sender.send(Message::new(topic.to_string(), json)).await;
         }
     }
-    let mut commands_of = Vec::new();
+    let mut looked_up = Vec::new();
     for key in keys {
         match key {
-            Key::Command(box_id, id) => commands_of.push((box_id, id)),
+            Key::Command(..) | Key::Update(_) => looked_up.push(key),
             Key::Revocations => {
                 let document = app.revoked.now();
                 let json = serde_json::to_vec(&*document)?;
@@ -142,16 +155,13 @@ async fn say(app: &App, link: &Link, waiting: Waiting) -> Result<(), Error> {
             Key::Clear(topic) => sender.send(Message::retained(topic, Vec::new())).await,
         }
     }
-    for some in commands_of.chunks(AT_ONCE) {
+    for some in looked_up.chunks(AT_ONCE) {
         let some = some.to_vec();
         let messages = app
             .db
             .read(move |connection| {
                 some.into_iter()
-                    .map(|(box_id, id)| {
-                        let message = commands::outgoing(connection, &box_id, &id)?;
-                        Ok((Topic::Box(box_id, BoxTopic::Command(id)), message.unwrap_or_default()))
-                    })
+                    .filter_map(|key| outgoing(connection, key).transpose())
                     .collect::<Result<Vec<_>, Error>>()
             })
             .await?;
@@ -161,6 +171,22 @@ async fn say(app: &App, link: &Link, waiting: Waiting) -> Result<(), Error> {
     }
     sender.finish().await;
     Ok(())
+}
+
+/// Topic and text of what is in the database; no text: there is nothing for the box any more.
+fn outgoing(connection: &Connection, key: Key) -> Result<Option<(Topic, String)>, Error> {
+    let (box_id, topic, message) = match key {
+        Key::Command(box_id, id) => {
+            let message = commands::outgoing(connection, &box_id, &id)?;
+            (box_id, BoxTopic::Command(id), message)
+        }
+        Key::Update(box_id) => {
+            let message = updates::outgoing(connection, &box_id)?;
+            (box_id, BoxTopic::Update, message)
+        }
+        Key::Revocations | Key::Desired(_) | Key::Clear(_) => return Ok(None),
+    };
+    Ok(Some((Topic::Box(box_id, topic), message.unwrap_or_default())))
 }
 
 fn desired(app: &App, id: &BoxId) -> Message {

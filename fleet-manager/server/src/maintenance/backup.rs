@@ -58,6 +58,11 @@ pub fn backup(config: &Config, clock: &Clock, path: &Path) -> Result<(), Error> 
     let epoch = ids::ulid(clock.unix_ms()).map_err(|error| Error::Random(error.to_string()))?;
     let copy = Connection::open(&partial)?;
     copy.execute("UPDATE meta SET epoch = ?1 WHERE id = 1", params![epoch])?;
+    // Meanwhile boxes have gone on, and a person has to see that before anybody new begins.
+    copy.execute(
+        "UPDATE rollout SET state = 'paused', reason = 'restored from a backup' WHERE state IN ('running', 'gated')",
+        [],
+    )?;
     let unsound: Vec<String> = database_findings(&copy)?
         .into_iter()
         .filter(|finding| finding.level == Level::Error)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use crate::bundles;
 use crate::ca::Authority;
 use crate::channels;
 use crate::clock::{Clock, millis};
@@ -49,7 +50,7 @@ impl Finding {
 }
 
 /// Rows that no foreign key can tell to be wrong: what is wrong, and a query for where.
-const ORPHANS: [(&str, &str); 4] = [
+const ORPHANS: [(&str, &str); 8] = [
     (
         "a channel counts other followers than it has",
         "SELECT id FROM channel WHERE followers <> (SELECT count(*) FROM follow WHERE channel_id = channel.id)",
@@ -63,6 +64,23 @@ const ORPHANS: [(&str, &str); 4] = [
         "a stream key counts as valid although its channel refuses its version",
         "SELECT channel_id || ' ' || version FROM stream_key JOIN channel ON channel.id = channel_id
          WHERE version < min_version AND revoked_ms IS NULL",
+    ),
+    (
+        "an update that is not over has no order for its box",
+        "SELECT id FROM box_update WHERE over_ms IS NULL AND assumed = 0 AND message IS NULL
+         AND state IN ('ordered', 'waiting', 'downloading')",
+    ),
+    (
+        "an update that is over has still a token for its bundle",
+        "SELECT id FROM box_update WHERE over_ms IS NOT NULL AND (token_digest IS NOT NULL OR message IS NOT NULL)",
+    ),
+    (
+        "a rollout that is not over needs a bundle that is not there",
+        "SELECT id FROM rollout WHERE ended_ms IS NULL AND bundle NOT IN (SELECT sha256 FROM bundle)",
+    ),
+    (
+        "a rollout that is over does not say when",
+        "SELECT id FROM rollout WHERE (state IN ('done', 'aborted')) <> (ended_ms IS NOT NULL)",
     ),
     (
         "there is no administrator who can log in",
@@ -79,7 +97,9 @@ pub fn check(config: &Config, clock: &Clock) -> Vec<Finding> {
     if path.exists() {
         let found = db::connect(&path, false).and_then(|connection| {
             connection.pragma_update(None, "query_only", true)?;
-            database_findings(&connection)
+            let mut found = database_findings(&connection)?;
+            found.extend(bundle_findings(&connection, config)?);
+            Ok(found)
         });
         match found {
             Ok(found) => findings.extend(found),
@@ -131,6 +151,22 @@ fn not_after_ms(path: &Path) -> Result<i64, String> {
         ends.push(certificate.validity().not_after.timestamp().saturating_mul(1_000));
     }
     ends.into_iter().min().ok_or_else(|| "no certificate in it".to_owned())
+}
+
+/// The files of bundles, which are no part of a backup of the database.
+fn bundle_findings(connection: &Connection, config: &Config) -> rusqlite::Result<Vec<Finding>> {
+    if migrate::version(connection)? != migrate::VERSION {
+        return Ok(Vec::new());
+    }
+    let missing = bundles::missing_files(connection, &bundles::directory(config))?;
+    if missing.is_empty() {
+        return Ok(vec![Finding::ok("files of bundles")]);
+    }
+    let told = missing.into_iter().take(MOST).map(|(bundle, needed)| {
+        let text = format!("bundle {bundle}: its file is missing or cut: upload it again");
+        if needed { Finding::error(text) } else { Finding::warning(text) }
+    });
+    Ok(told.collect())
 }
 
 /// The database alone.

@@ -10,6 +10,7 @@
 )]
 
 mod audit;
+mod bundles;
 mod channels;
 mod dashboard;
 mod description;

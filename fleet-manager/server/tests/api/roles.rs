@@ -39,6 +39,7 @@ pub(crate) fn with_ids(path: &str) -> String {
     let mut path = path.to_owned();
     for (name, value) in [
         ("{version}", "1"),
+        ("{sha256}", "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5"),
         ("{box_id}", "box-aaaaaaaaaaaaaaaa"),
         ("{command_id}", "01ARZ3NDEKTSV4RRFFQ69G5FAV"),
     ] {

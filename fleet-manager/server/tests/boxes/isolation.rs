@@ -19,6 +19,8 @@ fn all_topics(robot: &Robot) -> Vec<String> {
         BoxTopic::Session(session_id(1)),
         BoxTopic::Command(command),
         BoxTopic::CommandStatus(command),
+        BoxTopic::Update,
+        BoxTopic::UpdateStatus,
         BoxTopic::Event,
         BoxTopic::EventAck,
     ]
@@ -32,15 +34,26 @@ async fn a_box_can_neither_publish_nor_listen_as_another() {
     let victim = fleet.robot().await;
     let thief = fleet.enrolled().await;
     let victims = all_topics(&victim);
-    // Something to steal: the victim's desired state is retained already, and a command to it is.
+    // Something to steal: the victim's desired state is retained already, a command to it is, and an order whose token
+    // would be good for a bundle.
     let path = format!("/boxes/{}/commands", victim.id());
     fleet.post(&path, serde_json::json!({ "action": { "kind": "self_test" } })).await;
 
+    let bundle = fleet.bundle("2.0.0").await;
+    fleet.order(&victim, &bundle, serde_json::json!({})).await;
+
     let mut wanted = victims.clone();
     wanted.extend(victims.iter().map(|topic| format!("$share/g/{topic}")));
-    for filter in
-        ["#", "+/#", "nodi/#", "nodi/v1/boxes/#", "nodi/v1/boxes/+/desired", "nodi/v1/boxes/+/commands/+"]
-    {
+    for filter in [
+        "#",
+        "+/#",
+        "nodi/#",
+        "nodi/v1/boxes/#",
+        "nodi/v1/boxes/+/desired",
+        "nodi/v1/boxes/+/commands/+",
+        "nodi/v1/boxes/+/update",
+        "nodi/v1/boxes/+/update/status",
+    ] {
         wanted.push(filter.to_owned());
         wanted.push(format!("$share/g/{filter}"));
     }
@@ -94,7 +107,7 @@ async fn a_box_may_not_write_what_is_the_fleets_nor_read_what_is_its_own() {
     let fleet = Fleet::start().await;
     let robot = fleet.robot().await;
     let command = CommandId::new(1_800_000_000_000, 7);
-    for topic in [BoxTopic::Desired, BoxTopic::Command(command), BoxTopic::EventAck] {
+    for topic in [BoxTopic::Desired, BoxTopic::Command(command), BoxTopic::Update, BoxTopic::EventAck] {
         let refused = robot.link.publish(Message::new(robot.topic(topic), "x")).await;
         assert_eq!(refused, Err(NotSent::Refused(Reason::NotAuthorised)), "{topic}");
     }

@@ -14,6 +14,8 @@ mod commands;
 mod enrolment;
 mod isolation;
 mod revocation;
+mod rollouts;
 mod silence;
 mod state;
 mod support;
+mod updates;

@@ -1,20 +1,28 @@
 //! A fleet of its own for each test, on free ports and in a directory of its own.
 
 mod robot;
+mod updater;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-pub(crate) use robot::{Identity, Robot, command_id, presence, session_id};
+use nodi_protocol::fleet::topic::BoxTopic;
+use nodi_protocol::fleet::update::Order;
+pub(crate) use robot::{Identity, Robot, VERSION, command_id, presence, session_id};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+pub(crate) use updater::{Outcome, Updater, report};
 
 /// Nothing that is waited for takes as long, also on a machine that does much else.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 const PASSWORD: &str = "a password for tests";
+/// What bundles for robots say as `compatible`.
+pub(crate) const BOARD: &str = "nodi-robot";
+/// A real one, whose manifest cannot be read: the uploader says what it is.
+const BUNDLE: &[u8] = include_bytes!("../../fixtures/bundles/plain.raucb");
 
 /// Waits until `what` is there.
 pub(crate) async fn wait<T>(name: &str, mut what: impl AsyncFnMut() -> Option<T>) -> T {
@@ -230,6 +238,42 @@ reload = ["/bin/sh", "-c", "kill -HUP $(cat {dir}/broker/data/mosquitto.pid)"]
         assert_eq!(status, 200, "{answer}");
         identity.take(&answer);
         identity
+    }
+
+    /// A bundle for robots; its id.
+    pub(crate) async fn bundle(&self, version: &str) -> String {
+        let mut bytes = BUNDLE.to_vec();
+        // Other bytes for each version; the signature is the box's business.
+        bytes[100..100 + version.len()].copy_from_slice(version.as_bytes());
+        let url = self.url(&format!("/bundles?version={version}&compatible={BOARD}"));
+        let answer = self.http.post(url).bearer_auth(&self.token).body(bytes).send().await.unwrap();
+        assert_eq!(answer.status(), 201);
+        answer.json::<Value>().await.unwrap()["sha256"].as_str().unwrap().to_owned()
+    }
+
+    /// Orders a box to take a bundle; `more` goes into the order. As the box hears it.
+    pub(crate) async fn order(&self, robot: &Robot, bundle: &str, more: Value) -> Order {
+        let mut body = json!({ "bundle": bundle });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let path = format!("/boxes/{}/update", robot.id());
+        let (status, view) = self.ask("PUT", &path, Some(body)).await;
+        assert_eq!(status, 201, "{view}");
+        robot
+            .hears(BoxTopic::Update, |bytes| {
+                let order: Order = nodi_protocol::fleet::Payload::from_json(bytes).ok()?;
+                (view["id"] == order.id.to_string()).then_some(order)
+            })
+            .await
+    }
+
+    /// Waits for a state of a box's newest update.
+    pub(crate) async fn update_is(&self, robot: &Robot, state: &str) -> Value {
+        let path = format!("/boxes/{}/update", robot.id());
+        wait(&format!("the update of {} is {state}", robot.id()), async || {
+            let (status, view) = self.ask("GET", &path, None).await;
+            (status == 200 && view["state"] == state).then_some(view)
+        })
+        .await
     }
 
     /// A box that is connected.

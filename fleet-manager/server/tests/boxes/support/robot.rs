@@ -19,6 +19,9 @@ use tokio::sync::watch;
 
 use super::wait;
 
+/// Of the software of all robots.
+pub(crate) const VERSION: &str = "1.2.3";
+
 /// Key and certificate.
 #[derive(Clone)]
 pub(crate) struct Identity {
@@ -48,7 +51,7 @@ impl Identity {
             "csr_pem": self.csr(),
             "claim_code": claim_code,
             "version": "1.2.3",
-            "hardware": { "model": "Test box", "architecture": "x86_64" },
+            "hardware": { "model": "Test box", "architecture": "x86_64", "compatible": super::BOARD },
         })
     }
 
@@ -101,7 +104,7 @@ pub(crate) fn presence(online: bool, connection: u64) -> Presence {
         online,
         boot_id: "boot-1".into(),
         connection,
-        version: "1.2.3".into(),
+        version: VERSION.into(),
         at_ms: 1,
         hardware: None,
     }
