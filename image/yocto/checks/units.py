@@ -11,6 +11,8 @@ from finding import Finding
 TREES = Path("systemd")
 RECIPE = parse.LAYER / "recipes-nodi/nodi-appliance/nodi-appliance_git.bb"
 PACKAGE = "nodi-appliance"
+# Installed with every other one.
+COMMON = "common"
 # Runs centrally: no board's.
 CENTRE = "centre"
 # What the class of all recipes packages without being told, as far as we install there.
@@ -43,7 +45,7 @@ def tree_faults(root: Path, by_board: dict[str, dict[str, str]]) -> list[Finding
     there = {path.name for path in (root / TREES).iterdir() if path.is_dir()}
     found = [
         Finding(root / TREES / tree, "is installed on no board: name it in NODI_TREES, or it is the centre's")
-        for tree in sorted(there - installed - {CENTRE})
+        for tree in sorted(there - installed - {COMMON, CENTRE})
     ]
     found += [Finding(root / RECIPE, f"NODI_TREES names {tree}, which is not in {TREES}/") for tree in sorted(installed - there)]
     return found
@@ -53,7 +55,7 @@ def file_faults(root: Path, by_board: dict[str, dict[str, str]]) -> list[Finding
     found = {}
     for board in by_board.values():
         places = (*BY_DEFAULT, *board[f"FILES:{PACKAGE}"].split())
-        for tree in board["NODI_TREES"].split():
+        for tree in (COMMON, *board["NODI_TREES"].split()):
             base = root / TREES / tree
             for path in sorted(base.rglob("*")):
                 name = "/" + str(path.relative_to(base))

@@ -17,6 +17,7 @@ IMAGE_INSTALL = "\
     e2fsprogs-mke2fs \
     nodi-appliance \
     nodi-system \
+    os-release \
     rauc \
     rauc-conf \
     ${NODI_BOARD} \

@@ -22,8 +22,8 @@ EXTERNALSRC = "${NODI_CHECKOUT}"
 EXTERNALSRC_SYMLINKS = ""
 
 NODI_PROCESSES = "nodi-agent nodi-bootslot nodi-health nodi-ingest nodi-transcode nodi-uplink"
-# Trees of systemd/, laid over the root one after the other.
-NODI_TREES = "common box"
+# Trees of systemd/ that systemd/install lays over the root, besides the one that all machines have in common.
+NODI_TREES = "box"
 NODI_TREES:append:tegra = " jetson"
 
 # The class compares the whole checkout, the pages and the fleet server too: of all that only what a box is built from makes it be
@@ -45,9 +45,7 @@ do_install() {
     for process in ${NODI_PROCESSES}; do
         install -D -m 0755 "${B}/target/${CARGO_TARGET_SUBDIR}/$process" "${D}${bindir}/$process"
     done
-    for tree in ${NODI_TREES}; do
-        cp -R --no-dereference --preserve=mode,links "${S}/systemd/$tree/." "${D}/"
-    done
+    ${S}/systemd/install ${D} ${NODI_TREES}
     # Whatever the umask was with which the checkout was made.
     chmod -R u=rwX,go=rX "${D}"
     # The root is read-only: directories that something is mounted on are part of it.
@@ -63,7 +61,7 @@ do_install[file-checksums] += "${NODI_UNITS}"
 do_install[vardeps] += "NODI_LINKS"
 
 USERADD_PACKAGES = "${PN}"
-NODI_SYSUSERS = "${@' '.join(d.expand('${NODI_CHECKOUT}/systemd/%s/usr/lib/sysusers.d') % t for t in d.getVar('NODI_TREES').split())}"
+NODI_SYSUSERS = "${@' '.join(d.expand('${NODI_CHECKOUT}/systemd/%s/usr/lib/sysusers.d') % t for t in ['common'] + d.getVar('NODI_TREES').split())}"
 GROUPADD_PARAM:${PN} = "${@nodi.sysusers.parameters(d.getVar('NODI_SYSUSERS').split())[0]}"
 USERADD_PARAM:${PN} = "${@nodi.sysusers.parameters(d.getVar('NODI_SYSUSERS').split())[1]}"
 
@@ -90,7 +88,8 @@ RDEPENDS:${PN} = "\
     polkit \
     rauc \
 "
-# Elements of pipelines are found by name, which no tool can see. libav is for AAC, jpeg for the channel's picture.
+# Elements of pipelines are found by name, which no tool can see. libav is for AAC, jpeg for the channel's picture; test sources and
+# flv are for the self-test.
 RDEPENDS:nodi-transcode = "\
     ${NODI_ENCODER} \
     gstreamer1.0 \
@@ -99,8 +98,12 @@ RDEPENDS:nodi-transcode = "\
     gstreamer1.0-plugins-base-app \
     gstreamer1.0-plugins-base-audioconvert \
     gstreamer1.0-plugins-base-audioresample \
+    gstreamer1.0-plugins-base-audiotestsrc \
     gstreamer1.0-plugins-base-videoconvertscale \
     gstreamer1.0-plugins-base-videorate \
+    gstreamer1.0-plugins-base-videotestsrc \
+    gstreamer1.0-plugins-good-audioparsers \
+    gstreamer1.0-plugins-good-flv \
     gstreamer1.0-plugins-good-jpeg \
 "
 # NVIDIA's V4L2 codecs: decoder, encoder, scaler. Orin Nano has the decoder, but no encoder.
