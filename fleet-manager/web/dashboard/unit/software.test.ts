@@ -105,7 +105,7 @@ describe('a plan', () => {
     expect(lines).toEqual([
       '1 box gets version 1.',
       'There is no canary: it begins with 10 % (1), then all 1.',
-      'Once 90 % of the boxes of a stage has confirmed it, it waits until somebody continues.',
+      'Once 90 % of the boxes of a stage have confirmed it, it waits until somebody continues.',
       'It halts once more than 2 boxes have failed, rolled back or gone silent.',
       'Live streams are interrupted, and maintenance windows do not count.',
     ]);

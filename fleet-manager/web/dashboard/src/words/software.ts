@@ -152,7 +152,7 @@ export function rolloutWords(rollout: Standing, nowMs: number): Said {
       };
     case 'gated':
       return {
-        now: `${where}${count(stage?.updated ?? totals.confirmed)} of ${boxes(stage?.target ?? totals.boxes)} confirmed, and the way on is closed until somebody opens it.`,
+        now: `${where}${count(stage?.updated ?? totals.confirmed)} of ${boxes(stage?.target ?? totals.boxes)} confirmed. It waits for somebody to continue.`,
         next: 'Look whether the boxes do well, then continue.',
       };
     case 'paused':
@@ -202,6 +202,12 @@ export function stageName(name: string, index: number): string {
   if (/^canary$/i.test(name)) return 'Canary boxes';
   if (/^100 ?%$/.test(name)) return 'All boxes';
   return /^\d+ ?%$/.test(name) ? name.replace(/ ?%$/, ' % of the boxes') : name;
+}
+
+/** The same for a column. */
+export function shortStage(name: string, index: number): string {
+  if (/^canary$/i.test(name)) return 'Canary';
+  return /^100 ?%$/.test(name) ? 'All' : name === '' ? String(index + 1) : name;
 }
 
 /** `10 min`, `1 h 30 min`; seconds only where there are some. */
@@ -315,14 +321,7 @@ export function planWords(
   } else {
     lines.push(`There is no canary: it begins with ${steps}.`);
   }
-  const enough =
-    plan.success_percent === 100 ? 'Once every box' : `Once ${plan.success_percent} % of the boxes`;
-  const soak = plan.soak_s > 0 ? ` and ${span(plan.soak_s)} have passed` : '';
-  lines.push(
-    `${enough} of a stage has confirmed it${soak}, ${
-      plan.gate === 'manual' ? 'it waits until somebody continues.' : 'the next stage begins by itself.'
-    }`,
-  );
+  if (canaries.length > 0 || plan.stages.length > 1) lines.push(between(plan));
   lines.push(
     plan.max_failures === 0
       ? 'The first box that fails, rolls back or goes silent halts it.'
@@ -341,4 +340,14 @@ export function planWords(
     );
   }
   return lines;
+}
+
+/** What opens the way from one stage to the next. */
+function between(plan: Pick<RolloutPlan, 'success_percent' | 'gate' | 'soak_s'>): string {
+  const enough =
+    plan.success_percent === 100 ? 'Once every box' : `Once ${plan.success_percent} % of the boxes`;
+  const soak = plan.soak_s > 0 ? ` and ${span(plan.soak_s)} have passed` : '';
+  return `${enough} of a stage ${plan.success_percent === 100 ? 'has' : 'have'} confirmed it${soak}, ${
+    plan.gate === 'manual' ? 'it waits until somebody continues.' : 'the next stage begins by itself.'
+  }`;
 }

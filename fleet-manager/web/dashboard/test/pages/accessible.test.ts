@@ -32,7 +32,7 @@ describe.each([
     ['software of a box', () => `/boxes/${first()}?view=software`, 'Being updated'],
     ['software', () => '/software', 'NVENC with the new rate control'],
     ['new rollout', () => '/software/rollouts/new', 'What will happen'],
-    ['rollout', () => `/software/rollouts/${it_.fixture.rollout('Version 0.4.0')}`, 'What it says'],
+    ['rollout', () => `/software/rollouts/${it_.fixture.rollout('Version 0.4.0')}`, 'The plan'],
     [
       'halted rollout',
       () => `/software/rollouts/${it_.fixture.rollout('Version 0.4.0 for Orin Nano')}`,

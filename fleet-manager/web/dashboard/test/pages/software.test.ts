@@ -108,7 +108,7 @@ describe('software', () => {
     await dialog.getByText('The health gate gave up after 300 s').waitFor();
     const resume = dialog.getByRole('button', { name: 'Resume without them' });
     expect(await resume.isDisabled()).toBe(true);
-    await dialog.getByLabel('All 2').check();
+    await dialog.getByLabel('All 2 boxes').check();
     await resume.click();
     await it_.page.getByText('Running', { exact: true }).first().waitFor();
   });
