@@ -19,9 +19,8 @@ DATA = 2048 * MIB
 SYSTEM_SLACK = 24 * MIB
 
 LAUNCHER = places.HERE / "boot/launcher.cfg"
-FIRST = places.HERE / "boot/first.cfg"
 GRUB_MODULES = (
-    "normal", "configfile", "search", "search_fs_file", "part_gpt", "fat", "ext2", "linux", "loadenv", "test", "echo",
+    "normal", "part_gpt", "fat", "ext2", "linux", "loadenv", "test", "echo",
     "sleep", "reboot", "regexp", "iorw", "minicmd", "boot",
 )  # fmt: skip
 
@@ -37,12 +36,13 @@ class Partition:
 
 
 def partitions() -> list[Partition]:
-    """In the order of their numbers, which boot/launcher.cfg counts on. The types are systemd's."""
+    """In the order of their numbers, which boot/launcher.cfg counts on. Types as systemd has them, except that of the data, which
+    it would mount by itself somewhere else."""
     esp = Partition("esp", "C12A7328-F81F-11D2-BA4B-00A0C93EC93B", 1 * MIB, 32 * MIB)
     root = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709"
     first = Partition("rootfs_a", root, esp.start + esp.size, SLOT)
     second = Partition("rootfs_b", root, first.start + first.size, SLOT)
-    data = Partition("data", "3B8F8425-20E0-4F3B-907F-1A25A76F98E8", second.start + second.size, DATA)
+    data = Partition("data", "0FC63DAF-8483-4772-8E79-3D69D8477DE4", second.start + second.size, DATA)
     return [esp, first, second, data]
 
 
@@ -73,7 +73,7 @@ def make_ext4(step: Step, tree: Path, image: Path, size: int) -> None:
 
 def build(version: str) -> Path:
     system = build_system(version)
-    digest = stamps.digest_of([LAUNCHER, FIRST, *stamps.own_sources()], stamps.of(system))
+    digest = stamps.digest_of([LAUNCHER, *stamps.own_sources()], stamps.of(system))
     if stamps.is_current(places.DISK, digest):
         return places.DISK
     stamps.remove(places.DISK)
@@ -102,13 +102,13 @@ def build(version: str) -> Path:
 def build_esp(step: Step, directory: Path, esp: Path, size: int) -> None:
     """The launcher makes its state at the first boot, but GRUB only writes into files that are there."""
     program = directory / "bootx64.efi"
-    step.run(["grub-mkimage", "-O", "x86_64-efi", "-p", "/nodi", "-c", FIRST, "-o", program, *GRUB_MODULES])
+    step.run(["grub-mkimage", "-O", "x86_64-efi", "-p", "/nodi", "-o", program, *GRUB_MODULES])
     with esp.open("wb") as file:
         file.truncate(size)
     step.run(["mformat", "-i", esp, "-v", "NODI-ESP", "::"])
     step.run(["mmd", "-i", esp, "::/EFI", "::/EFI/BOOT", "::/nodi"])
     step.run(["mcopy", "-i", esp, program, "::/EFI/BOOT/BOOTX64.EFI"])
-    step.run(["mcopy", "-i", esp, LAUNCHER, "::/nodi/launcher.cfg"])
+    step.run(["mcopy", "-i", esp, LAUNCHER, "::/nodi/grub.cfg"])
     state = directory / "state"
     state.write_text(first_state())
     for copy in ("state1", "state2"):
