@@ -24,6 +24,9 @@ const SIGNATURE_LEN: usize = 64;
 /// Longest text worth decoding; anything longer is not a key. Bounds work before authentication.
 pub const MAX_TEXT_LEN: usize = PREFIX.len() + (HEADER_LEN + MAX_NAME_LEN + SIGNATURE_LEN).div_ceil(3) * 4;
 
+/// The channel of a box's own health gate. Keys for it are signed on the box, by nobody else, and nothing of it leaves it.
+pub const SELF_TEST_CHANNEL: &str = "self-test";
+
 /// A stream key as text. `Debug` never shows it and there is no `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StreamKey(String);
@@ -72,6 +75,13 @@ impl StreamKey {
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+
+    /// The channel that it says it is for, whoever signed it; `None`: it is not a key.
+    #[must_use]
+    pub fn claimed_channel(&self) -> Option<ChannelId> {
+        let (payload, _) = split(&self.0)?;
+        parse_payload(&payload).map(|grant| grant.channel)
     }
 }
 
@@ -252,9 +262,11 @@ mod tests {
         suspended.suspended.insert("nodi".parse().unwrap());
         assert_eq!(verifier.verify(&key, NOW, &suspended), Err(Refusal::Suspended));
         let foreign = Minter::from_seed(&[8; 32]).mint(&grant());
+        assert_eq!(foreign.claimed_channel(), Some(grant().channel));
         assert_eq!(verifier.verify(&foreign, NOW, &none), Err(Refusal::Foreign));
         for text in ["", "nodi_", "nodi_####", "live_123", &key.reveal()[1..], &"n".repeat(10_000)] {
             assert_eq!(verifier.verify(&StreamKey::from_text(text), NOW, &none), Err(Refusal::Malformed));
+            assert_eq!(StreamKey::from_text(text).claimed_channel(), None);
         }
     }
 
