@@ -206,6 +206,7 @@ describe('what happened', () => {
       target: '01J',
       href: '/software/rollouts/01J',
     });
+    expect(deed('rollout.advance', 'rollout/01J').verb).toBe('began the next stage of rollout');
     expect(deed('bundle.add', 'bundle/aa')).toMatchObject({ verb: 'added bundle', href: '/software' });
     expect(deed('update.order', 'box/box-a/update/01J')).toEqual({
       verb: 'ordered an update of box',

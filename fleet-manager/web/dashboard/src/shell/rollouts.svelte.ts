@@ -5,14 +5,19 @@ import type { RolloutView } from '../api/software';
 import type { Page } from '../api/types';
 import { live } from '../live/live.svelte';
 import { Resource } from '../live/fetched.svelte';
-import { wantsSomebody } from '../words/software';
+import { STANDING_STILL } from '../words/software';
 
-/** Those that are open are among the newest. */
-const LOOKED_AT = 50;
+/** More than a number beside a word can say. */
+const MOST = 20;
 
 export const rollouts = new Resource<readonly RolloutView[]>(async (signal) => {
-  const page = await api.get<Page<RolloutView>>('/rollouts', { query: { per_page: LOOKED_AT }, signal });
-  return page.items.filter(({ state }) => wantsSomebody(state));
+  // Only these: counting the boxes of all rollouts again and again would cost the server more than it is worth.
+  const pages = await Promise.all(
+    STANDING_STILL.map((state) =>
+      api.get<Page<RolloutView>>('/rollouts', { query: { state, per_page: MOST }, signal }),
+    ),
+  );
+  return pages.flatMap(({ items }) => items);
 });
 
 /** Keeps it true until the returned function is called. */

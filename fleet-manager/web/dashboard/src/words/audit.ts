@@ -38,9 +38,7 @@ const PAST: Readonly<Record<string, string>> = {
   continue: 'continued',
   abort: 'aborted',
   halt: 'halted',
-  gate: 'held at its gate',
   done: 'finished',
-  finish: 'finished',
   restore: 'restored',
 };
 
@@ -58,6 +56,13 @@ const WHOLE: Readonly<Record<string, string>> = {
   'password.change': 'changed their own password',
   'box.settings': 'changed the settings of box',
   'fleet.settings': 'changed the fleet’s settings',
+};
+
+/** Of a rollout, where the verb alone would not say it. */
+const ROLLOUTS: Readonly<Record<string, string>> = {
+  gate: 'waits at the gate of rollout',
+  advance: 'began the next stage of rollout',
+  acknowledge: 'acknowledged failures of rollout',
 };
 
 /** Of a box; how one ended says the box itself, or the server on its behalf. */
@@ -113,6 +118,8 @@ export function deed(action: string, target: string | null): Deed {
     return { verb: `sent “${what}” to ${kind}`, target: id.split('/')[0] ?? '', href: pageOf(kind, id) };
   }
   const verb = parts.at(-1) ?? '';
+  const ofRollout = kind === 'rollout' ? ROLLOUTS[verb] : undefined;
+  if (ofRollout !== undefined) return { verb: ofRollout, target: id, href: pageOf(kind, id) };
   const things = parts.slice(0, -1).map((part) => THINGS[part] ?? part.replaceAll('_', ' '));
   const past = PAST[verb] ?? verb.replaceAll('_', ' ');
   // `channel.key.mint`: the key is what was made, the channel is in the target.

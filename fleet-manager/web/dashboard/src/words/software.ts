@@ -104,9 +104,7 @@ export function isOpen(state: RolloutState): boolean {
 }
 
 /** Somebody has to do something, or nothing goes on. */
-export function wantsSomebody(state: RolloutState): boolean {
-  return state === 'halted' || state === 'gated';
-}
+export const STANDING_STILL: readonly RolloutState[] = ['halted', 'gated'];
 
 const ORDER: readonly RolloutState[] = ['halted', 'gated', 'running', 'paused', 'draft', 'done', 'aborted'];
 

@@ -35,7 +35,15 @@ describe('software', () => {
     await input.setInputFiles(file('version=0.5.0'));
     await it_.page.getByText('Version 0.5.0 for').first().waitFor();
     await zone.getByRole('listitem').filter({ hasText: '0.5.0' }).waitFor();
-    await input.setInputFiles(file('version=0.5.0'));
+    // The same once more, dropped.
+    const dropped = await it_.page.evaluateHandle(() => {
+      const data = new DataTransfer();
+      data.items.add(new File(['version=0.5.0'], 'again.raucb'));
+      return data;
+    });
+    await zone.dispatchEvent('dragenter', { dataTransfer: dropped });
+    await zone.getByText('Drop the bundle here').waitFor();
+    await zone.dispatchEvent('drop', { dataTransfer: dropped });
     await zone.getByText('This bundle is there already').waitFor();
   });
 
