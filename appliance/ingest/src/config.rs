@@ -59,6 +59,10 @@ pub struct Keys {
     /// key it revokes end. (A key's expiry is looked at when publishing starts and never again: it
     /// limits who may start, it does not cut a broadcast.) Default `/var/lib/nodi/revocations.json`.
     pub revocations: PathBuf,
+    /// Public keys of this box's own health gate, in the same form: good for the channel `self-test` alone, from a loopback
+    /// address, also while draining. There is such a file only while the gate tries the box; when it goes they are good no
+    /// more. Default `/run/nodi/health/self-test.pub`.
+    pub self_test_keys: PathBuf,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -173,6 +177,7 @@ impl Default for Keys {
         Self {
             public_keys: "/etc/nodi/stream-keys.pub".into(),
             revocations: "/var/lib/nodi/revocations.json".into(),
+            self_test_keys: "/run/nodi/health/self-test.pub".into(),
         }
     }
 }

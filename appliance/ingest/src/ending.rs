@@ -101,6 +101,7 @@ impl Ending {
             Self::Draining => "draining",
             Self::Throttled(_) => "throttled",
             Self::Denied(Denial::NotReady) => "not_ready",
+            Self::Denied(Denial::SelfTest(_)) => "self_test",
             Self::Denied(Denial::Key(Refusal::Suspended)) | Self::Ordered(Order::Suspended) => "suspended",
             Self::Denied(Denial::Key(_)) => "stream_key",
             Self::Ordered(Order::Superseded) => "superseded",

@@ -4,7 +4,7 @@
 use nodi_daemon::watch::{Look, WatchedFile};
 use nodi_protocol::ChannelId;
 use nodi_protocol::revocation::Revocations;
-use nodi_protocol::stream_key::{Grant, Refusal, StreamKey, Verifier};
+use nodi_protocol::stream_key::{Grant, Refusal, SELF_TEST_CHANNEL, StreamKey, Verifier};
 
 use crate::config;
 use crate::mailbox::Order;
@@ -17,6 +17,23 @@ pub enum Denial {
     /// No public keys, or a revocation document that cannot be read: whom it revokes is not known.
     #[error("this server cannot check stream keys yet; try again later or use another server")]
     NotReady,
+    #[error(transparent)]
+    SelfTest(#[from] SelfTest),
+}
+
+/// Why nothing is taken as the health gate's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SelfTest {
+    #[error(
+        "the channel {SELF_TEST_CHANNEL} belongs to the server itself; use a stream key of your own channel"
+    )]
+    Elsewhere,
+    #[error(
+        "the channel {SELF_TEST_CHANNEL} takes only the key that this server's health gate has just made"
+    )]
+    Unknown,
+    #[error("a key of the health gate is good for the channel {SELF_TEST_CHANNEL} alone")]
+    OtherChannel,
 }
 
 /// What keys are checked against, at one moment.
@@ -24,6 +41,7 @@ pub enum Denial {
 pub struct Keyring {
     verifier: Option<Verifier>,
     revocations: Option<Revocations>,
+    self_test: Option<Verifier>,
 }
 
 impl Keyring {
@@ -34,6 +52,24 @@ impl Keyring {
             return Err(Denial::NotReady);
         };
         Ok(verifier.verify(key, now_unix_s, revocations)?)
+    }
+
+    /// What becomes of a key that has to do with the health gate, by its channel or by who signed it; `None`: it is a streamer's.
+    #[must_use]
+    pub fn self_test(&self, key: &StreamKey, from_loopback: bool) -> Option<Result<Grant, SelfTest>> {
+        let own_channel = key.claimed_channel()?.as_str() == SELF_TEST_CHANNEL;
+        // Nothing is revoked here, and a key without an expiry is good before the clock is set.
+        let signed = self
+            .self_test
+            .as_ref()
+            .and_then(|verifier| verifier.verify(key, 0, &Revocations::default()).ok());
+        match (own_channel, signed) {
+            (false, None) => None,
+            (false, Some(_)) => Some(Err(SelfTest::OtherChannel)),
+            (true, _) if !from_loopback => Some(Err(SelfTest::Elsewhere)),
+            (true, None) => Some(Err(SelfTest::Unknown)),
+            (true, Some(grant)) => Some(Ok(grant)),
+        }
     }
 
     /// Why a session whose key was accepted before may not go on.
@@ -48,11 +84,12 @@ impl Keyring {
     }
 }
 
-/// The two files.
+/// The three files.
 #[derive(Debug)]
 pub struct KeyFiles {
     public_keys: WatchedFile,
     revocations: WatchedFile,
+    self_test_keys: WatchedFile,
     keyring: Keyring,
 }
 
@@ -62,6 +99,7 @@ impl KeyFiles {
         Self {
             public_keys: WatchedFile::new(&config.public_keys),
             revocations: WatchedFile::new(&config.revocations),
+            self_test_keys: WatchedFile::new(&config.self_test_keys),
             keyring: Keyring::default(),
         }
     }
@@ -70,7 +108,34 @@ impl KeyFiles {
     pub fn refresh(&mut self) -> Option<Keyring> {
         let keys = self.refresh_public_keys();
         let revocations = self.refresh_revocations();
-        (keys || revocations).then(|| self.keyring.clone())
+        let self_test = self.refresh_self_test();
+        (keys || revocations || self_test).then(|| self.keyring.clone())
+    }
+
+    /// Unlike the fleet's keys these are gone with their file: the gate makes new ones each time.
+    fn refresh_self_test(&mut self) -> bool {
+        let path = self.self_test_keys.path().display().to_string();
+        let verifier = match self.self_test_keys.look() {
+            Look::Same => return false,
+            Look::Missing => None,
+            Look::Failed(error) => {
+                log::error!(path:%, error:%; "cannot read the key file of the health gate");
+                None
+            }
+            Look::Changed(contents) => match Verifier::parse(&String::from_utf8_lossy(&contents)) {
+                Ok(verifier) => {
+                    log::info!(path:%; "the health gate's key is loaded");
+                    Some(verifier)
+                }
+                Err(error) => {
+                    log::error!(path:%, error:%; "the key file of the health gate is unusable");
+                    None
+                }
+            },
+        };
+        let changed = verifier.is_some() || self.keyring.self_test.is_some();
+        self.keyring.self_test = verifier;
+        changed
     }
 
     fn refresh_public_keys(&mut self) -> bool {
@@ -149,7 +214,40 @@ mod tests {
         KeyFiles::new(&config::Keys {
             public_keys: directory.join("keys"),
             revocations: directory.join("revocations"),
+            self_test_keys: directory.join("self-test"),
         })
+    }
+
+    #[test]
+    fn the_health_gates_key_is_good_for_its_channel_from_this_machine_while_its_file_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let gate = Minter::from_seed(&[9; 32]);
+        let grant = |channel: &str| Grant { channel: channel.parse().unwrap(), version: 1, expires_at: None };
+        let own = gate.mint(&grant(SELF_TEST_CHANNEL));
+        let fleets = Minter::from_seed(&[7; 32]).mint(&grant(SELF_TEST_CHANNEL));
+        let mut files = files(directory.path());
+        let keyring = files.refresh().unwrap();
+        assert_eq!(keyring.self_test(&own, true), Some(Err(SelfTest::Unknown)));
+        assert_eq!(keyring.self_test(&key(1), true), None);
+
+        let path = directory.path().join("self-test");
+        std::fs::write(&path, gate.public_line()).unwrap();
+        let keyring = files.refresh().unwrap();
+        assert_eq!(keyring.self_test(&own, true), Some(Ok(grant(SELF_TEST_CHANNEL))));
+        assert_eq!(keyring.self_test(&own, false), Some(Err(SelfTest::Elsewhere)));
+        for from_loopback in [true, false] {
+            let other = keyring.self_test(&gate.mint(&grant("nodi")), from_loopback);
+            assert_eq!(other, Some(Err(SelfTest::OtherChannel)));
+            assert_eq!(keyring.self_test(&key(1), from_loopback), None);
+            assert!(keyring.self_test(&fleets, from_loopback).unwrap().is_err());
+        }
+        std::fs::write(&path, Minter::from_seed(&[10; 32]).public_line()).unwrap();
+        assert_eq!(files.refresh().unwrap().self_test(&own, true), Some(Err(SelfTest::Unknown)));
+        std::fs::write(&path, gate.public_line()).unwrap();
+        assert!(files.refresh().unwrap().self_test(&own, true).unwrap().is_ok());
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(files.refresh().unwrap().self_test(&own, true), Some(Err(SelfTest::Unknown)));
+        assert!(files.refresh().is_none());
     }
 
     #[test]

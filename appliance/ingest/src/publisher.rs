@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::task::Poll;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use nodi_protocol::stream_key::{Grant, Refusal, StreamKey};
+use nodi_protocol::stream_key::{Refusal, StreamKey};
 use nodi_rtmp::{Connection, Event, Publish};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -15,7 +15,7 @@ use crate::admission::Full;
 use crate::ending::Ending;
 use crate::keys::Denial;
 use crate::mailbox::Order;
-use crate::session;
+use crate::session::{self, Admitted};
 use crate::shared::Shared;
 use crate::wire::{Transport, Wire};
 
@@ -65,8 +65,8 @@ pub(crate) async fn serve(
             Some(full) => Err(full.into()),
             None => authorise(&shared, &publish, peer).await,
         };
-        let (grant, key) = match authorised {
-            Ok(granted) => granted,
+        let admitted = match authorised {
+            Ok(admitted) => admitted,
             Err(ending) => {
                 ended_early(&shared, peer, &ending);
                 let code = ending.code().unwrap_or(nodi_rtmp::code::PUBLISH_BAD_NAME);
@@ -78,7 +78,7 @@ pub(crate) async fn serve(
         };
         let encoder = publish.connect.flash_version.clone();
         drop(publish);
-        match Box::pin(session::run(&shared, &mut wire, &grant, key, encoder)).await {
+        match Box::pin(session::run(&shared, &mut wire, admitted, encoder)).await {
             // It may publish again, as some encoders do after a change of settings.
             Ending::Unpublished => wire.resume(),
             _ => return wire.close().await,
@@ -145,22 +145,30 @@ fn prepare(rtmp: &mut Connection, event: Event, publish: &mut Option<Publish>) -
 }
 
 /// Whether the box takes anybody, then the key; a wrong one costs its address time.
-async fn authorise(
-    shared: &Shared,
-    publish: &Publish,
-    peer: SocketAddr,
-) -> Result<(Grant, StreamKey), Ending> {
+async fn authorise(shared: &Shared, publish: &Publish, peer: SocketAddr) -> Result<Admitted, Ending> {
+    // Before everything that is about strangers: a box is tried while it is drained too, and what is wrong with the
+    // gate's key is no reason to keep others of this machine waiting.
+    if peer.ip().is_loopback()
+        && let Some(judged) = self_test(shared, publish)
+    {
+        return judged.map_err(Ending::from);
+    }
     if shared.in_force.borrow().drain {
         return Err(Ending::Draining);
     }
     let origin = peer.ip().into();
     shared.throttle.lock().unwrap_or_else(PoisonError::into_inner).check(origin, Instant::now())?;
     let denial = match check(shared, publish) {
-        Ok(granted) => return Ok(granted),
+        Ok(admitted) => return Ok(admitted),
         Err(denial) => denial,
     };
     // The key of a suspended channel is right.
-    if matches!(&denial, Denial::Key(refusal) if *refusal != Refusal::Suspended) {
+    let wrong = match &denial {
+        Denial::Key(refusal) => *refusal != Refusal::Suspended,
+        Denial::SelfTest(_) => true,
+        Denial::NotReady => false,
+    };
+    if wrong {
         let delay =
             shared.throttle.lock().unwrap_or_else(PoisonError::into_inner).failed(origin, Instant::now());
         tokio::select! {
@@ -171,18 +179,40 @@ async fn authorise(
     Err(denial.into())
 }
 
-fn check(shared: &Shared, publish: &Publish) -> Result<(Grant, StreamKey), Denial> {
+/// The keys that one `publish` may try, out of what is in its URL.
+fn keys<'a>(candidates: &'a [&'a str]) -> impl Iterator<Item = StreamKey> + 'a {
+    candidates
+        .iter()
+        .filter(|text| text.starts_with(KEY_PREFIX))
+        .take(MOST_KEYS)
+        .copied()
+        .map(StreamKey::from_text)
+}
+
+/// A key that has to do with the health gate, if there is one.
+fn self_test(shared: &Shared, publish: &Publish) -> Option<Result<Admitted, Denial>> {
+    let candidates = publish.key_candidates();
+    let keyring = shared.keyring.borrow().clone();
+    keys(&candidates).find_map(|key| {
+        let judged = keyring.self_test(&key, true)?;
+        Some(judged.map(|grant| Admitted { grant, key: None }).map_err(Denial::from))
+    })
+}
+
+fn check(shared: &Shared, publish: &Publish) -> Result<Admitted, Denial> {
     let candidates = publish.key_candidates();
     let now_unix_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let keyring = shared.keyring.borrow().clone();
     let mut denial = None;
-    let keys = candidates.iter().filter(|text| text.starts_with(KEY_PREFIX)).take(MOST_KEYS);
     // Something that does not look like a key at all is refused as such, and only once.
-    let keys = keys.chain(candidates.iter().take(1));
-    for text in keys {
-        let key = StreamKey::from_text(*text);
-        match keyring.check(&key, now_unix_s) {
-            Ok(grant) => return Ok((grant, key)),
+    let keys = keys(&candidates).chain(candidates.iter().take(1).copied().map(StreamKey::from_text));
+    for key in keys {
+        let checked = match keyring.self_test(&key, false) {
+            Some(judged) => judged.map_err(Denial::from),
+            None => keyring.check(&key, now_unix_s),
+        };
+        match checked {
+            Ok(grant) => return Ok(Admitted { grant, key: Some(key) }),
             Err(error) => {
                 denial.get_or_insert(error);
             }

@@ -27,16 +27,22 @@ const TELL: Duration = Duration::from_secs(1);
 /// Reads of one turn: a peer that sends without end lets the others have their turn after 512 KiB.
 const READS_PER_TURN: usize = 8;
 
+/// Whom a session is for.
+pub(crate) struct Admitted {
+    pub(crate) grant: Grant,
+    /// For the uplink. `None`: the health gate's stream, of which nothing leaves the box.
+    pub(crate) key: Option<StreamKey>,
+}
+
 /// Runs a session on a connection whose `publish` was granted, and says why it ended. The peer has been told, and
 /// the worker has had the rest, when this returns.
 pub(crate) async fn run(
     shared: &Arc<Shared>,
     wire: &mut Wire,
-    grant: &Grant,
-    key: StreamKey,
+    admitted: Admitted,
     encoder: String,
 ) -> Ending {
-    let (registration, credentials) = match open(shared, wire, grant, &key) {
+    let (registration, credentials) = match open(shared, wire, &admitted) {
         Ok(opened) => opened,
         Err(ending) => {
             // Its texts are for the streamer; that it cannot be written is the connection's end anyway.
@@ -44,7 +50,7 @@ pub(crate) async fn run(
             return ending;
         }
     };
-    drop(key);
+    drop(admitted);
     let identity = registration.identity().clone();
     log::info!(channel:% = identity.channel, session:% = identity.session, peer:% = identity.peer,
         transport = identity.transport, encoder:%; "publishing");
@@ -88,9 +94,8 @@ pub(crate) async fn run(
 fn open(
     shared: &Arc<Shared>,
     wire: &Wire,
-    grant: &Grant,
-    key: &StreamKey,
-) -> Result<(Registration, Credentials), Ending> {
+    Admitted { grant, key }: &Admitted,
+) -> Result<(Registration, Option<Credentials>), Ending> {
     let mut random = [0; 16];
     if let Err(error) = getrandom::fill(&mut random) {
         log::error!(error:%; "no random numbers for a session id");
@@ -101,7 +106,8 @@ fn open(
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .next(SystemTime::now(), u128::from_ne_bytes(random));
-    let credentials = shared.credentials.write(&grant.channel, session, key).map_err(|error| {
+    let credentials = key.as_ref().map(|key| shared.credentials.write(&grant.channel, session, key));
+    let credentials = credentials.transpose().map_err(|error| {
         log::error!(error:%; "no session without its credentials");
         Ending::Internal
     })?;
@@ -111,9 +117,12 @@ fn open(
         peer: wire.peer,
         transport: wire.transport_name(),
         key_version: grant.version,
+        self_test: key.is_none(),
     });
     // Revoked since the check: whoever walks the registry may have been there before us.
-    if let Some(order) = shared.keyring.borrow().objection(&grant.channel, grant.version) {
+    if key.is_some()
+        && let Some(order) = shared.keyring.borrow().objection(&grant.channel, grant.version)
+    {
         registration.mailbox().post(order);
     }
     Ok((registration, credentials))
@@ -247,6 +256,9 @@ impl<'a> Session<'a> {
     /// Before the session's place is given back: whoever misses it there finds it among the ended ones.
     fn note_end(&self, ending: &Ending) {
         let identity = self.registration.identity();
+        if identity.self_test {
+            return;
+        }
         self.shared.registry.note_end(Ended {
             channel: identity.channel.clone(),
             session: identity.session,

@@ -13,6 +13,7 @@ mod metrics;
 mod model;
 mod origin;
 mod pace;
+mod self_test;
 mod settings;
 mod status;
 mod store;

@@ -1,6 +1,6 @@
 //! Runs the spool's janitor and reports what it takes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use nodi_daemon::shutdown::Shutdown;
@@ -8,6 +8,7 @@ use nodi_spool::janitor::{Policy, Report, sweep};
 
 use crate::config::Config;
 use crate::metrics::JanitorMetrics;
+use crate::self_test::Leftovers;
 use crate::watch::Facts;
 
 /// Sweeps until the process stops.
@@ -18,10 +19,14 @@ pub(crate) async fn run(config: Arc<Config>, facts: Facts, metrics: JanitorMetri
         max_age: Duration::from_secs(config.janitor.max_age_s),
         min_free_bytes: config.janitor.min_free_bytes,
     };
+    let leftovers = Arc::new(Mutex::new(Leftovers::default()));
     let mut over_bounds = false;
     loop {
-        let (root, facts) = (config.spool.clone(), facts.clone());
+        let (root, facts, leftovers) = (config.spool.clone(), facts.clone(), leftovers.clone());
         let pass = move || {
+            if let Err(error) = leftovers.lock().unwrap_or_else(PoisonError::into_inner).clean(&root) {
+                log::warn!(error:%; "cannot remove what the health gate's stream left");
+            }
             let free = nodi_spool::free_space(&root).unwrap_or(0);
             sweep(&root, &policy, &*facts, SystemTime::now(), nodi_spool::free_space)
                 .map(|report| (report, free))

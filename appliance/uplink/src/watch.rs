@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::credentials::Credentials;
 use crate::model::Session;
+use crate::self_test;
 
 /// Events that one look takes, so that a long index from before the start does not keep live ones waiting.
 const BATCH: usize = 512;
@@ -86,6 +87,9 @@ pub(crate) struct Facts {
 
 impl janitor::Facts for Facts {
     fn pushed(&self, rendition: &RenditionKey, seq: u64) -> bool {
+        if self_test::is_channel(&rendition.channel) {
+            return true;
+        }
         self.catalogue.with(|all| match all.get(&rendition.session) {
             Some(Known::Running(session)) => session.is_settled(&rendition.rendition, seq),
             Some(Known::Done) => true,
@@ -248,6 +252,10 @@ impl Watcher {
     async fn session(&mut self, key: &SessionKey) -> Result<Option<Arc<Session>>, ()> {
         if self.catalogue.contains(key.session) {
             return Ok(self.catalogue.running(key.session));
+        }
+        if self_test::is_channel(&key.channel) {
+            self.follower.get_mut().release(key);
+            return Ok(None);
         }
         let directory = key.dir(&self.root);
         let session = Arc::new(Session::new(key.channel.clone(), key.session, directory));

@@ -293,3 +293,28 @@ async fn a_store_goes_on_where_another_box_stopped() {
     assert!(listed("#EXT-X-MEDIA-SEQUENCE:6\n"));
     check_tree(root.path());
 }
+
+/// The stream with which the box's health gate tries it.
+#[tokio::test]
+async fn nothing_of_a_self_test_leaves_the_box_and_nothing_of_it_stays() {
+    let appliance = Appliance::new();
+    let www = appliance.path("www");
+    let target = format!(
+        "[[directory]]\nname = \"www\"\npath = {www:?}\n[janitor]\nevery_s = 1\nmin_free_bytes = 0\n"
+    );
+    let (own, streamers) = (session_id(1), session_id(2));
+    let mut worker = Worker::new(&appliance.spool(), "self-test", own, &rungs());
+    worker.segments(2);
+    let uplink = appliance.start(&target).await;
+    let mut other = Worker::new(&appliance.spool(), "nodi", streamers, &rungs());
+    other.segments(3);
+    until("the streamer's session is there", || www.join("nodi").join("index.m3u8").is_file()).await;
+    assert!(!www.join("self-test").exists());
+    let told = appliance.json("/sessions", |_| true).await;
+    assert_eq!(told["sessions"].as_array().unwrap().len(), 1, "{told}");
+    drop(worker.crash());
+    until("it is gone", || !appliance.spool().join("self-test").join(own.to_string()).exists()).await;
+    assert!(appliance.spool().join("nodi").join(streamers.to_string()).exists());
+    other.end();
+    uplink.stop().await;
+}

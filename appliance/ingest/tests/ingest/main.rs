@@ -17,6 +17,7 @@ mod hostile;
 mod liveness;
 mod process;
 mod refusals;
+mod self_test;
 mod settings;
 mod support;
 mod tls;

@@ -63,6 +63,7 @@ impl Server {
         config.rtmp.listen = "127.0.0.1:0".parse().unwrap();
         config.keys.public_keys = path.join("keys.pub");
         config.keys.revocations = path.join("revocations.json");
+        config.keys.self_test_keys = path.join("self-test.pub");
         config.sessions.credentials = path.join("sessions");
         config.sessions.newest = Some(path.join("newest-session"));
         config.status.socket = path.join("ingest.sock");

@@ -23,6 +23,7 @@ impl Process {
         let config = format!(
             "[rtmp]\nlisten = \"127.0.0.1:0\"\n\
              [keys]\npublic_keys = \"{0}/keys.pub\"\nrevocations = \"{0}/revocations.json\"\n\
+             self_test_keys = \"{0}/self-test.pub\"\n\
              [sessions]\ncredentials = \"{0}/sessions\"\nnewest = \"{0}/newest\"\n\
              [worker]\nsocket = \"{0}/worker.sock\"\n\
              [status]\nsocket = \"{0}/ingest.sock\"\n",
