@@ -38,5 +38,5 @@ def make(directory: Path, name: str) -> None:
     # Of a self-signed certificate and a request alike, only the extensions that are asked for here are in the result.
     openssl("req", "-x509", *key, "-CA", "ca.pem", "-CAkey", "ca.key", "-keyout", "signer.key", "-out", "signer.new",
             "-subj", f"/CN=Nodi bundle signer ({name})", "-addext", "basicConstraints=critical,CA:FALSE",
-            "-addext", "keyUsage=critical,digitalSignature", "-addext", "extendedKeyUsage=codeSigning")  # fmt: skip
+            "-addext", "keyUsage=critical,digitalSignature")  # fmt: skip
     (directory / "signer.new").rename(directory / "signer.pem")

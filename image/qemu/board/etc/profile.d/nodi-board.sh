@@ -1,0 +1,2 @@
+# The console is read by programs as often as by people.
+export SYSTEMD_PAGER= PAGER=cat
