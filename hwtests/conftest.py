@@ -90,8 +90,9 @@ def centre(machine: Machine, request: pytest.FixtureRequest) -> Iterator[Centre]
 
 
 @pytest.fixture(scope="session")
-def booted(machine: Machine) -> Box:
-    """Up for the first time, and nobody's."""
+def booted(machine: Machine, centre: Centre) -> Box:
+    """Up for the first time, with nothing but a claim code."""
+    machine.provision(centre.provisioning())
     box = Box(machine)
     _BOXES.append(box)
     box.power_on()
@@ -101,9 +102,7 @@ def booted(machine: Machine) -> Box:
 
 @pytest.fixture(scope="session")
 def claimed(booted: Box, centre: Centre) -> Box:
-    """Was given its claim code, and has come in with it."""
-    booted.write("/data/provisioning.json", centre.provisioning(), "0640")
-    booted.run("systemd-tmpfiles --create --prefix=/data")
+    """Has come in with it."""
     booted.wait_for("the box is the fleet's", lambda: centre.fleet.settled(booted.id()), 60)
     return booted
 

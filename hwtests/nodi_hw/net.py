@@ -19,7 +19,7 @@ class Cable:
     """The namespace outlives the box's power: it is the socket in the wall."""
 
     def __init__(self, interface: str) -> None:
-        """`interface` is its name inside the box, which decides whether the box's own network configuration manages it."""
+        """`interface` is its name inside the box."""
         number = os.getpid()
         self.namespace = f"nodi-hw-{number}"
         self.outer = f"nhw{number}"
@@ -31,7 +31,6 @@ class Cable:
         _ip("address", "add", f"{self.host}/30", "dev", self.outer)
         _ip("link", "set", self.outer, "up")
         _ip("-n", self.namespace, "link", "set", "lo", "up")
-        self.plug()
 
     @staticmethod
     def _unused(start: int) -> ipaddress.IPv4Network:
@@ -43,11 +42,12 @@ class Cable:
                 return ipaddress.IPv4Network(subnet)
         raise RuntimeError(f"every network of {POOL} is in use")
 
-    def plug(self) -> None:
-        """Addresses and routes, as a box finds them after a start: a reboot leaves the interface but not what was set."""
-        _ip("-n", self.namespace, "address", "replace", f"{self.box}/30", "dev", self.inner)
-        _ip("-n", self.namespace, "link", "set", self.inner, "up")
-        _ip("-n", self.namespace, "route", "replace", "default", "via", self.host)
+    def configuration(self) -> str:
+        """For the box's systemd-networkd, in place of what a DHCP server would tell it."""
+        return (
+            f"[Match]\nName={self.inner}\n[Network]\nAddress={self.box}/30\nGateway={self.host}\n"
+            "LinkLocalAddressing=no\nIPv6AcceptRA=no\n"
+        )
 
     def cut(self) -> None:
         """Somebody pulls the plug: the box sees that its carrier is gone."""
@@ -55,7 +55,6 @@ class Cable:
 
     def mend(self) -> None:
         _ip("link", "set", self.outer, "up")
-        self.plug()
 
     def limit(self, bits_per_second: int | None) -> None:
         """What goes to the box; None: as fast as it can."""

@@ -51,7 +51,7 @@ class ReportPlugin:
             self._setup[report.nodeid] = report.duration
         if report.when == "call" or report.outcome != "passed":
             seconds = report.duration + (self._setup.get(report.nodeid, 0.0) if report.when == "call" else 0.0)
-            name = report.nodeid.split("/")[-1]
+            name = report.nodeid.removeprefix("tests/")
             if report.skipped and isinstance(report.longrepr, tuple):
                 name += f"   ({report.longrepr[2].removeprefix('Skipped: ')})"
             self.report.tests.append((name, report.outcome, seconds))

@@ -1,5 +1,6 @@
 """A real board: power from a switch, commands over SSH where its image has that and over the serial console otherwise."""
 
+import base64
 import socket
 import subprocess
 from pathlib import Path
@@ -12,8 +13,13 @@ from labgrid.strategy import Strategy
 from pexpect import EOF, TIMEOUT
 
 from ..centre import Reach
+from ..wait import until
 
 RTMP_PORT = 1935
+# From the switch to a console that answers.
+UP_S = 180
+# A console's line discipline takes 4095 bytes a line.
+CHUNK = 2400
 
 
 @target_factory.reg_driver
@@ -38,12 +44,30 @@ class BoardDriver(Strategy):
         self._on = False
         self._ready = False
         self._seen: list[str] = []
+        self._provisioning = ""
+
+    def provision(self, text: str) -> None:
+        """A board that was flashed is not given anything: it is written down on its console, once it is up."""
+        self._provisioning = text
 
     def power_on(self) -> None:
         self.target.activate(self.power)
         self.target.activate(self.serial)
         self.power.on()
         self._on = True
+        if self._provisioning:
+            self._write_provisioning()
+
+    def _write_provisioning(self) -> None:
+        encoded = base64.b64encode(self._provisioning.encode()).decode()
+        pieces = [encoded[start : start + CHUNK] for start in range(0, len(encoded), CHUNK)]
+        new, final = "/data/provisioning.json.new", "/data/provisioning.json"
+        commands = [f": >{new}", *(f"printf %s {piece} >>{new}" for piece in pieces)]
+        commands += [f"base64 -d {new} >{final} && chgrp nodi-agent {final} && chmod 0640 {final} && rm {new}"]
+        commands += ["systemctl restart nodi-agent.service"]
+        for command in commands:
+            until("the board's console", lambda command=command: self.execute(command, 30)[0] == 0, UP_S)
+        self._provisioning = ""
 
     def power_cut(self) -> None:
         self.target.activate(self.power)

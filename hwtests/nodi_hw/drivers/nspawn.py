@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import uuid
 from pathlib import Path
 from typing import IO
 
@@ -28,8 +29,8 @@ from ..net import Cable
 from ..places import ROOT
 from ..wait import until
 
-# Of the data partition: small, so that filling it takes no time.
-DATA_BYTES = 512 << 20
+# Of the data partition: the uplink wants room, and nothing of it is there before it is written.
+DATA_BYTES = 6 << 30
 # Two for the slots, one for the bundle, and those that other programs of this machine hold meanwhile.
 LOOP_NODES = 64
 # With --keep-unit, systemd-nspawn ends like this when the system inside asks for a reboot.
@@ -37,7 +38,7 @@ REBOOT = 133
 OFF_S = 30
 # A bundle takes some seconds.
 SLOW_BPS = 300_000_000
-# Not one that the image's network configuration names: the addresses are ours.
+# Not one that the image's network configuration names: nobody here hands out addresses.
 INTERFACE = "cable0"
 RTMP_PORT = 1935
 SLOTS = ("A", "B")
@@ -79,6 +80,9 @@ class NspawnDriver(CommandMixin, Driver, CommandProtocol, FileTransferProtocol, 
             raise FileNotFoundError(f"{image} is missing: make image-qemu")
         self.directory = Path(tempfile.mkdtemp(prefix="nodi-hw-"))
         self.cable = Cable(INTERFACE)
+        self._uuid = uuid.uuid4().hex
+        self._network = self.directory / "cable.network"
+        self._network.write_text(self.cable.configuration())
         self.data = self.directory / "data"
         self._root = self.directory / "root"
         slots = self.directory / "slots"
@@ -162,7 +166,6 @@ class NspawnDriver(CommandMixin, Driver, CommandProtocol, FileTransferProtocol, 
         loops.mount(self.slots[slot], self._root, "ro")
         self._mounted = slot
         self._boots += 1
-        self.cable.plug()
         command = [
             "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--read-only",
             f"--directory={self._root}",
@@ -174,7 +177,10 @@ class NspawnDriver(CommandMixin, Driver, CommandProtocol, FileTransferProtocol, 
             *(f"--bind={self.slots[name]}:/dev/disk/by-partlabel/rootfs_{name.lower()}" for name in SLOTS),
             *(f"--bind={node}:/dev/{node.name}" for node in self._nodes),
             "--bind=/dev/loop-control",
+            f"--bind-ro={self._network}:/run/systemd/network/10-cable.network",
             f"--setenv=NODI_SLOT={slot}",
+            # What image/qemu/boot/init does where there is one.
+            f"--uuid={self._uuid}",
         ]  # fmt: skip
         with (self.directory / "console.log").open("ab") as console:
             self._child = subprocess.Popen(
@@ -215,6 +221,9 @@ class NspawnDriver(CommandMixin, Driver, CommandProtocol, FileTransferProtocol, 
             self._mounted = ""
 
     # -- as the box's machine
+
+    def provision(self, text: str) -> None:
+        (self.data / "provisioning.json").write_text(text)
 
     def power_on(self) -> None:
         self.on()

@@ -43,6 +43,7 @@ class NodiQemuDriver(QEMUDriver):
         self.place = Path(tempfile.mkdtemp(prefix="nodi-hw-qemu-"))
         self.rtmp_port = free_port()
         self.log = self.place / "console.log"
+        self.provisioning = self.place / "provisioning.json"
 
     def get_qemu_base_args(self) -> list[str]:
         image = Path(self.target.env.config.get_image_path(self.disk))
@@ -66,6 +67,7 @@ class NodiQemuDriver(QEMUDriver):
             # machine's: either may happen with a real disk.
             "-drive", f"if=virtio,format=qcow2,cache=writeback,file={overlay}",
             "-netdev", f"user,id={NETDEV},hostfwd=tcp:127.0.0.1:{self.rtmp_port}-:{RTMP_PORT}",
+            "-fw_cfg", f"name=opt/nodi/provisioning,file={self.provisioning}",
             "-device", f"virtio-net-pci,netdev={NETDEV},id={NETDEV}-card",
         ]  # fmt: skip
 
@@ -118,6 +120,10 @@ class QemuBoxDriver(Strategy):
         self._files: tuple[http.server.ThreadingHTTPServer, Path] | None = None
 
     # -- power
+
+    def provision(self, text: str) -> None:
+        """The box takes it at its first boot."""
+        self.qemu.provisioning.write_text(text)
 
     def power_on(self) -> None:
         self.target.activate(self.qemu)
