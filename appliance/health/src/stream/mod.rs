@@ -2,8 +2,6 @@
 
 pub mod publisher;
 
-use std::iter::Peekable;
-
 use bytes::Bytes;
 use nodi_flv::audio::Body as Audio;
 use nodi_flv::video::Body as Video;
@@ -135,9 +133,6 @@ impl Track {
         Some(tag)
     }
 }
-
-/// Looks ahead, so that a sender knows when the next one is due.
-pub(crate) type Tags = Peekable<Looped>;
 
 #[cfg(test)]
 mod tests {

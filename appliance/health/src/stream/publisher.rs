@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Clip, Looped, Tags};
+use super::{Clip, Looped};
 
 /// From the connection to the answer to `publish`; ingest's own limits are 5 and 10 s.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -74,7 +74,7 @@ async fn publish(address: SocketAddr, key: &StreamKey, clip: Clip, state: &watch
     };
     state.send_replace(State::Publishing);
     let tags = match Looped::new(clip) {
-        Ok(looped) => looped.peekable(),
+        Ok(looped) => looped,
         Err(error) => return error.into(),
     };
     match publisher.play(tags).await {
@@ -121,9 +121,9 @@ impl Publisher {
     }
 
     /// Sends each tag when it is due.
-    async fn play(&mut self, mut tags: Tags) -> Result<(), Error> {
+    async fn play(&mut self, tags: Looped) -> Result<(), Error> {
         let start = Instant::now();
-        while let Some(tag) = tags.next() {
+        for tag in tags {
             tokio::time::sleep_until(start + Duration::from_millis(u64::from(tag.timestamp_ms))).await;
             match tokio::time::timeout(SEND, self.send(&tag)).await {
                 Ok(sent) => sent?,
