@@ -3,7 +3,7 @@
 # together with them, once, instead of before them and then again.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check advisories bench fuzz fmt build web image-qemu
+.PHONY: help demo test check advisories bench fuzz fmt build web image-qemu hwtest
 
 CARGO ?= cargo
 WEB := fleet-manager/web
@@ -33,6 +33,7 @@ check: ## Formatting, lints, licences, documentation, types: warnings are errors
 	$(CARGO) deny --locked --log-level error check licenses bans sources
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 	scripts/check-units
+	$${CARGO_TARGET_DIR:-target}/hwtests/venv/bin/ruff check --quiet --no-cache hwtests hwtests/run
 	scripts/check-yocto
 	$${CARGO_TARGET_DIR:-target}/yocto/bin/python -B -m pytest -q -p no:cacheprovider image/yocto/checks/tests
 	npm --prefix $(WEB) run check
@@ -48,6 +49,11 @@ bench: ## Our processes beside their peers on this machine, as tables (release b
 image-qemu: build ## The emulated box: a disk for QEMU, a root file system and a bundle, in target/image (needs root)
 	@scripts/setup image
 	image/qemu/build all
+
+hwtest: build ## The image in a container and on the emulated board: boots, sandboxes, streams, updates, power cuts (needs root)
+	@scripts/setup lab image hwtest
+	hwtests/run nspawn
+	hwtests/run qemu
 
 fuzz: ## Every fuzz target and Schemathesis, FUZZ_SECONDS (300) each
 	@scripts/setup build

@@ -35,8 +35,8 @@ GRACE_S = 10
 class NodiQemuDriver(QEMUDriver):
     """`disk` and `firmware` are files below the repository; the guest writes to copies that start as they are."""
 
-    firmware = attr.ib(default="/usr/share/OVMF/OVMF_CODE.fd", validator=attr.validators.instance_of(str))
-    variables = attr.ib(default="/usr/share/OVMF/OVMF_VARS.fd", validator=attr.validators.instance_of(str))
+    firmware = attr.ib(default="/usr/share/OVMF/OVMF_CODE_4M.fd", validator=attr.validators.instance_of(str))
+    variables = attr.ib(default="/usr/share/OVMF/OVMF_VARS_4M.fd", validator=attr.validators.instance_of(str))
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
