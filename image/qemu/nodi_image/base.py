@@ -37,7 +37,7 @@ UNUSED_MODULES = (
     "net/tipc", "net/netfilter/ipvs", "net/netfilter/ipset",
 )  # fmt: skip
 
-# Needed while packages are installed, and not after that. /var is in memory on a box: nobody would see what is below it.
+# Needed while packages are installed, and not after that. On a box /var is in memory: nobody would see what is here.
 REMOVED = (
     "usr/bin/perl5*",
     "usr/lib/x86_64-linux-gnu/libperl.so*",
@@ -74,7 +74,7 @@ def entries(path: Path) -> list[list[str]]:
 
 
 def build() -> None:
-    digest = stamps.digest_of([PACKAGES, SINGLE_FILES, Path(__file__)])
+    digest = stamps.digest_of([PACKAGES, SINGLE_FILES], repr([LEFT_OUT, UNUSED_MODULES, REMOVED, MASKED, command()]))
     if stamps.is_current(places.BASE, digest):
         return
     if os.geteuid() != 0:

@@ -36,8 +36,8 @@ class Partition:
 
 
 def partitions() -> list[Partition]:
-    """In the order of their numbers, which boot/launcher.cfg counts on. Types as systemd has them, except that of the data, which
-    it would mount by itself somewhere else."""
+    """In the order of their numbers, which boot/launcher.cfg counts on. Types as systemd has them, except that of
+    the data, which it would mount by itself somewhere else."""
     esp = Partition("esp", "C12A7328-F81F-11D2-BA4B-00A0C93EC93B", 1 * MIB, 32 * MIB)
     root = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709"
     first = Partition("rootfs_a", root, esp.start + esp.size, SLOT)

@@ -1,2 +1,3 @@
+# shellcheck shell=sh
 # The console is read by programs as often as by people.
-export SYSTEMD_PAGER= PAGER=cat
+export SYSTEMD_PAGER=cat PAGER=cat
