@@ -131,7 +131,7 @@ async fn a_box_passes_when_everything_holds_and_goes_back_when_something_does_no
     let sessions = trial.lab.boxes[0].paths.sessions();
 
     // The broker was away before the update: it may be now.
-    let mut gate = trial.gate(60, false, "clip = \"360p\"");
+    let mut gate = trial.gate(60, false, "");
     trial.until("the stream arrives", || (!trial.check("stream").1.is_empty()).then_some(())).await;
     trial.until("a session is in the spool", || std::fs::read_dir(&spool).ok()?.next()).await;
     assert_eq!(std::fs::read_dir(&sessions).unwrap().count(), 0, "no credentials for the uplink");
@@ -150,7 +150,7 @@ async fn a_box_passes_when_everything_holds_and_goes_back_when_something_does_no
         .await;
 
     // It was there before: without it the slot is not good, with it everything holds at the same time.
-    let mut gate = trial.gate(60, true, "clip = \"360p\"");
+    let mut gate = trial.gate(60, true, "clip = \"1080p\"");
     trial.until("all but the broker holds", || trial.check("stream").0.then_some(())).await;
     assert_eq!((trial.check("broker").0, &trial.said()["passed"]), (false, &Value::Null));
     trial.agent_says(true);

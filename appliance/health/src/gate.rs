@@ -371,13 +371,16 @@ impl Attempt<'_> {
         let arrived = self.arrival.look(Instant::now());
         // A slow machine has shown what it can by now.
         if self.clip == Clip::Auto && arrived.is_ok() {
-            if self.arrival.backend() == Some(Backend::Jetson) {
-                self.clip = Clip::Full;
-                self.source = Source::start(&self.gate.config, self.clip);
-                self.arrival = self.gate.arrival();
-                return Err("the small stream arrives; now the full ladder".to_owned());
+            match self.arrival.backend() {
+                Some(Backend::Jetson) => {
+                    self.clip = Clip::Full;
+                    self.source.play(self.clip);
+                    self.arrival = self.gate.arrival();
+                    return Err("the small stream arrives; now the full ladder".to_owned());
+                }
+                Some(Backend::Software) => self.clip = Clip::Small,
+                None => return Err("the worker has not said yet which encoder it uses".to_owned()),
             }
-            self.clip = Clip::Small;
         }
         match (arrived, self.source.trouble()) {
             (Ok(message), None) => Ok(message),

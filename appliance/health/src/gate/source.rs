@@ -1,6 +1,7 @@
 //! The synthetic stream while it is published: its key, which ingest learns from a file, and the task that publishes.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -17,49 +18,53 @@ const MODE: u32 = 0o644;
 
 /// Publishes until it is dropped.
 pub(super) struct Source {
-    state: watch::Receiver<State>,
-    task: Option<JoinHandle<()>>,
-    /// Why there is no task.
-    fault: Option<String>,
-    _key: Option<KeyFile>,
+    rtmp: SocketAddr,
+    /// The one that the file belongs to, or why there is none.
+    key: Result<(StreamKey, KeyFile), String>,
+    playing: Option<Playing>,
 }
 
-/// The public half where ingest looks for it; gone with the stream.
+struct Playing {
+    state: watch::Receiver<State>,
+    task: JoinHandle<()>,
+}
+
+/// The public half where ingest looks for it; gone with the source.
 struct KeyFile(PathBuf);
 
 impl Source {
     pub(super) fn start(config: &Config, clip: Clip) -> Self {
+        let key = make_key(&config.self_test_key)
+            .map_err(|error| format!("{}: {error}", config.self_test_key.display()));
+        let mut source = Self { rtmp: config.rtmp, key, playing: None };
+        source.play(clip);
+        source
+    }
+
+    /// Another clip from now on, as a new session with the same key.
+    pub(super) fn play(&mut self, clip: Clip) {
+        let Ok((key, _)) = &self.key else { return };
         let (send, state) = watch::channel(State::Connecting);
-        match make_key(&config.self_test_key) {
-            Ok((key, file)) => {
-                let task = tokio::spawn(publisher::run(config.rtmp, key, clip, send));
-                Self { state, task: Some(task), fault: None, _key: Some(file) }
-            }
-            Err(error) => {
-                let fault = format!("{}: {error}", config.self_test_key.display());
-                Self { state, task: None, fault: Some(fault), _key: None }
-            }
-        }
+        let task = tokio::spawn(publisher::run(self.rtmp, key.clone(), clip, send));
+        self.playing = Some(Playing { state, task });
     }
 
     /// Why nothing is published now.
     pub(super) fn trouble(&self) -> Option<String> {
-        if let Some(fault) = &self.fault {
+        if let Err(fault) = &self.key {
             return Some(fault.clone());
         }
-        match &*self.state.borrow() {
-            State::Publishing => None,
-            State::Connecting => Some("ingest has not taken the stream yet".to_owned()),
-            State::Failed(reason) => Some(reason.clone()),
+        match self.playing.as_ref().map(|playing| playing.state.borrow().clone()) {
+            Some(State::Publishing) => None,
+            Some(State::Connecting) | None => Some("ingest has not taken the stream yet".to_owned()),
+            Some(State::Failed(reason)) => Some(reason),
         }
     }
 }
 
-impl Drop for Source {
+impl Drop for Playing {
     fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
+        self.task.abort();
     }
 }
 
@@ -90,4 +95,30 @@ fn make_key(path: &Path) -> io::Result<(StreamKey, KeyFile)> {
     file.set_permissions(std::fs::Permissions::from_mode(MODE))?;
     std::fs::rename(&unfinished, path)?;
     Ok((key, KeyFile(path.to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_key_is_good_for_both_clips_and_goes_with_the_source() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("health/self-test.pub");
+        let config = Config {
+            self_test_key: path.clone(),
+            rtmp: SocketAddr::from(([127, 0, 0, 1], 1)),
+            ..Config::default()
+        };
+        let mut source = Source::start(&config, Clip::Small);
+        let line = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
+        source.play(Clip::Full);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), line);
+        assert!(source.trouble().is_some());
+        drop(source);
+        assert!(!path.exists());
+        let nowhere = Config { self_test_key: "/proc/self-test.pub".into(), ..config };
+        assert!(Source::start(&nowhere, Clip::Small).trouble().unwrap().starts_with("/proc/self-test.pub"));
+    }
 }
