@@ -17,6 +17,9 @@ type Step = keyof typeof DEADLINES;
 /** Fewer boxes than this need no steps between the canaries and the others. */
 const FEW = 5;
 
+/** What is wrong with a field, once it is time to say so. */
+export type ProblemOf = (field: string) => string | null;
+
 export class Plan {
   /** Null: named after the version. */
   typedName = $state<string | null>(null);
@@ -24,6 +27,8 @@ export class Plan {
   /** Null: every box that the bundle fits. */
   only = $state.raw<readonly Picked[] | null>(null);
   canary = $state.raw<readonly Picked[]>([]);
+  /** By somebody: nothing is suggested any more. */
+  canaryChosen = $state(false);
   /** Null: what is usual for so many boxes. */
   typedStages = $state<string | null>(null);
   total = $state(0);
@@ -46,6 +51,27 @@ export class Plan {
 
   get stagesText(): string {
     return this.typedStages ?? usualStages(this.total).join(', ');
+  }
+
+  choose(bundle: BundleView | null): void {
+    this.bundle = bundle;
+    // Other boards, other boxes.
+    this.only = null;
+    this.canary = [];
+    this.canaryChosen = false;
+  }
+
+  pickOnly(picked: readonly Picked[]): void {
+    this.only = picked;
+    this.canary = this.canary.filter(({ id }) => picked.some((box) => box.id === id));
+  }
+
+  pickCanary(picked: readonly Picked[]): void {
+    this.canary = picked;
+    this.canaryChosen = true;
+    // Canaries are boxes of the rollout.
+    const others = this.only?.filter(({ id }) => !picked.some((box) => box.id === id));
+    if (others !== undefined) this.only = [...picked, ...others];
   }
 
   /** What is wrong, by field. */

@@ -31,11 +31,17 @@ export function compareVersions(a: string, b: string): number {
   return a.localeCompare(b, 'en', { numeric: true });
 }
 
-/** How many boxes a bundle for this board fits, and how many of them run the version already. */
+/** How many boxes a bundle fits, how many of them run its version already, and how many are connected. */
+export interface Fit {
+  readonly boxes: number;
+  readonly already: number;
+  readonly online: number;
+}
+
 export function fitting(
   rows: readonly SoftwareRow[],
   bundle: { readonly compatible: string; readonly version: string },
-): { boxes: number; already: number; online: number } {
+): Fit {
   const fit = rows.filter((row) => row.compatible === bundle.compatible);
   const sum = (list: readonly SoftwareRow[], key: 'boxes' | 'online') =>
     list.reduce((total, row) => total + row[key], 0);
