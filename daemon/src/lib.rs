@@ -10,3 +10,4 @@ pub mod settings;
 pub mod shutdown;
 pub mod systemd;
 pub mod watch;
+pub mod watchdog;

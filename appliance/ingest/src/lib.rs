@@ -13,6 +13,7 @@ pub mod inspector;
 pub mod keys;
 pub mod mailbox;
 pub mod metrics;
+mod probe;
 mod publisher;
 pub mod registry;
 pub mod server;

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use nodi_daemon::settings::Settings;
 use nodi_daemon::shutdown::Shutdown;
 use nodi_daemon::watch::PERIOD;
+use nodi_daemon::watchdog::Watchdog;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
@@ -21,6 +22,7 @@ use crate::credentials;
 use crate::keys::{KeyFiles, Keyring};
 use crate::mailbox::Order;
 use crate::metrics::Metrics;
+use crate::probe::Probe;
 use crate::publisher;
 use crate::registry::Registry;
 use crate::session_ids::SessionIds;
@@ -180,14 +182,21 @@ impl Ingest {
         services.spawn(follow_settings(settings, application, shutdown.clone()));
 
         let mut publishers = JoinSet::new();
-        let mut watchdog = nodi_daemon::systemd::watchdog_interval().map(tokio::time::interval);
+        let watchdog = Watchdog::of_unit();
+        let probe = rtmp.local_addr().ok().map(|address| Probe::new(&watchdog, address));
+        if let Some(probe) = &probe {
+            services.spawn(Arc::clone(probe).run(shutdown.clone()));
+        }
+        services.spawn(async move {
+            watchdog.run().await;
+            "the watchdog"
+        });
         nodi_daemon::systemd::ready();
         let result = loop {
             tokio::select! {
                 // Turned in this order: a flood of connections must not keep the rest from its turn.
                 biased;
                 () = shutdown.wait() => break Ok(()),
-                () = tick(watchdog.as_mut()) => nodi_daemon::systemd::alive(),
                 Some(ended) = services.join_next() => {
                     if !shutdown.is_asked() {
                         let what = ended.map_or_else(|error| error.to_string(), str::to_owned);
@@ -200,6 +209,9 @@ impl Ingest {
                     }
                 }
                 (stream, peer, tls) = accept(&rtmp, rtmps.as_ref()) => {
+                    if probe.as_ref().is_some_and(|probe| probe.takes(peer)) {
+                        continue;
+                    }
                     let (permit, over) = match admission.admit(peer.ip().into()) {
                         Verdict::Admitted(permit) => (permit, None),
                         Verdict::Guest(permit, full) => (permit, Some(full)),
@@ -291,15 +303,6 @@ fn prepare(stream: &TcpStream) {
         .and_then(|()| socket.set_tcp_user_timeout(Some(USER_TIMEOUT)));
     if let Err(error) = set {
         log::debug!(error:%; "cannot set a socket option");
-    }
-}
-
-async fn tick(interval: Option<&mut tokio::time::Interval>) {
-    match interval {
-        Some(interval) => {
-            interval.tick().await;
-        }
-        None => std::future::pending().await,
     }
 }
 

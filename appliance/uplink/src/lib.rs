@@ -11,6 +11,7 @@ mod ingest;
 mod journal;
 mod metrics;
 mod model;
+mod movement;
 mod origin;
 mod pace;
 mod self_test;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 use nodi_daemon::settings::Settings;
 use nodi_daemon::shutdown::Shutdown;
+use nodi_daemon::watchdog::Watchdog;
 use tokio::sync::{mpsc, watch as watched};
 
 pub use config::Config;
@@ -166,17 +168,32 @@ impl Uplink {
             targets: config.target_names(),
             settings: settings_state,
         };
+        let watchdog = Watchdog::of_unit();
+        let (following, starting) =
+            (watchdog.part("following the spool"), watchdog.part("starting sessions"));
+        let moving = movement::watch(
+            watchdog.part("sending"),
+            supervisor.catalogue.clone(),
+            metrics.clone(),
+            config.target_names(),
+        );
         let janitor = sweep::run(config, facts, metrics.janitor.clone(), shutdown.clone());
         let admin = admin::serve(admin, shown, shutdown);
-        tokio::try_join!(
-            async { watcher.run().await.map_err(Error::Spool) },
-            supervisor.run(started, released),
-            async { admin.await.map_err(Error::Listen) },
-            async {
-                tokio::join!(janitor, settings);
-                Ok(())
-            },
-        )?;
-        Ok(())
+        let working = async {
+            tokio::try_join!(
+                async { watcher.run(following).await.map_err(Error::Spool) },
+                supervisor.run(started, released, starting),
+                async { admin.await.map_err(Error::Listen) },
+                async {
+                    tokio::join!(janitor, settings);
+                    Ok(())
+                },
+            )
+        };
+        tokio::select! {
+            worked = working => worked.map(|_| ()),
+            () = moving => Ok(()),
+            () = watchdog.run() => Ok(()),
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nodi_daemon::shutdown::Shutdown;
+use nodi_daemon::watchdog::Beat;
 use nodi_protocol::ChannelId;
 use nodi_spool::layout::SessionKey;
 use tokio::sync::mpsc;
@@ -47,6 +48,7 @@ impl Supervisor {
         self,
         mut started: mpsc::Receiver<Arc<Session>>,
         released: mpsc::Sender<SessionKey>,
+        beat: Beat,
     ) -> Result<(), crate::Error> {
         if let Err(error) = self.journal.prune(self.catalogue.ids(), JOURNAL_AGE).await {
             log::error!("{error}");
@@ -71,6 +73,7 @@ impl Supervisor {
                     None => break,
                 },
                 Some(result) = tasks.join_next() => check(result),
+                () = beat.turn() => {}
                 () = shared.shutdown.wait() => break,
             }
         }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use nodi_daemon::watchdog::Beat;
 use nodi_protocol::SessionId;
 use nodi_spool::layout::{RenditionKey, SessionKey};
 use nodi_spool::{Entry, Event, Follower, janitor};
@@ -149,8 +150,9 @@ impl Watcher {
     ///
     /// # Errors
     /// When the spool cannot be read any more.
-    pub(crate) async fn run(mut self) -> Result<(), Error> {
+    pub(crate) async fn run(mut self, beat: Beat) -> Result<(), Error> {
         loop {
+            beat.beat();
             // What is due without a notification: everything at the start, long indexes later.
             let events = self.follower.get_mut().read(BATCH)?;
             if !events.is_empty() {
@@ -178,6 +180,7 @@ impl Watcher {
                     self.follower.get_mut().release(&key);
                     Vec::new()
                 }
+                () = beat.turn() => Vec::new(),
                 () = self.started.closed() => return Ok(()),
             };
             if !self.take(events).await {

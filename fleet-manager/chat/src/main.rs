@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use nodi_chat::config::Config;
 use nodi_chat::{Chat, shutdown_deadline};
+use nodi_daemon::watchdog::{Expected, Watchdog};
 use nodi_daemon::{config, exit, files, logging, shutdown, systemd};
 
 /// Chat for live channels: rooms over WebSockets.
@@ -44,10 +45,17 @@ async fn run(config: Config) -> anyhow::Result<()> {
     // Every connection is a file descriptor.
     files::raise_limit();
     let shutdown = shutdown::on_signals(shutdown_deadline(&config))?;
+    let expected = if config.http.tls.is_some() { Expected::Answer } else { Expected::Ok };
     let chat = Chat::start(config, &shutdown)?;
     log::info!(address:% = chat.address; "serving");
+    let watchdog = Watchdog::of_unit();
+    let answering = watchdog.part("the port of clients").answering(chat.address, expected);
     systemd::ready();
-    chat.stopped().await;
+    tokio::select! {
+        () = chat.stopped() => {}
+        () = answering => {}
+        () = watchdog.run() => {}
+    }
     log::info!("stopped");
     Ok(())
 }

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use nodi_daemon::shutdown::Shutdown;
 use nodi_daemon::watch::{follow, follow_or_when};
+use nodi_daemon::watchdog::{Expected, Watchdog};
 use nodi_protocol::stream_key::{KeyFileError, Verifier};
 use rustls::ServerConfig;
 use tokio::sync::{Semaphore, watch};
@@ -85,6 +86,7 @@ impl Origin {
         });
         let metrics = Arc::new(Metrics::default());
         let registry = Arc::new(Registry::new(Arc::clone(&settings)));
+        let watchdog = Watchdog::of_unit();
         let mut tasks = JoinSet::new();
 
         let push_tls = follow_tls(
@@ -118,6 +120,7 @@ impl Origin {
             slots: Arc::new(Semaphore::new(config.public.max_connections.min(Semaphore::MAX_PERMITS))),
             idle_timeout: Duration::from_secs(config.public.idle_timeout_s.max(1)),
             shutdown: shutdown.clone(),
+            watchdog: watchdog.clone(),
         });
         let public_side = start_public(&config.public, &public, shutdown, &mut tasks)?;
 
@@ -167,6 +170,11 @@ impl Origin {
             shutdown.clone(),
         ));
 
+        let boxes = watchdog.part("the port of boxes").answering(push, Expected::Answer);
+        spawn(&mut tasks, shutdown, boxes);
+        let viewers = watchdog.part("the port of viewers").answering(public_side.address, Expected::Ok);
+        spawn(&mut tasks, shutdown, viewers);
+        spawn(&mut tasks, shutdown, watchdog.run());
         Ok(Self {
             push,
             public: public_side.address,

@@ -21,3 +21,4 @@ mod self_test;
 mod settings;
 mod support;
 mod tls;
+mod watchdog;

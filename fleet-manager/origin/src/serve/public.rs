@@ -14,6 +14,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use nodi_daemon::shutdown::Shutdown;
+use nodi_daemon::watchdog::Watchdog;
 use prometheus_client::metrics::gauge::Gauge;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
@@ -40,6 +41,7 @@ pub struct Public {
     pub slots: Arc<Semaphore>,
     pub idle_timeout: Duration,
     pub shutdown: Shutdown,
+    pub watchdog: Watchdog,
 }
 
 /// The sockets of one thread.
@@ -174,7 +176,13 @@ fn response(answer: Answer, notes: Option<&Notes>) -> Response<Body> {
 /// When the thread or its event loop cannot be made.
 pub fn spawn(index: usize, public: Arc<Public>, sockets: Sockets) -> io::Result<std::thread::JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new()
-        .name(format!("public-{index}"))
-        .spawn(move || runtime.block_on(serve(public, sockets)))
+    let beat = public.watchdog.part("a thread for viewers");
+    std::thread::Builder::new().name(format!("public-{index}")).spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                () = serve(public, sockets) => {}
+                () = beat.turning() => {}
+            }
+        });
+    })
 }

@@ -17,6 +17,11 @@ pub struct Process {
 impl Process {
     /// `log`: what `RUST_LOG` is set to.
     pub fn start(log: Option<&str>) -> Self {
+        Self::start_with(log, &[])
+    }
+
+    /// With more variables in its environment.
+    pub fn start_with(log: Option<&str>, environment: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
         std::fs::write(path.join("keys.pub"), minter().public_line()).unwrap();
@@ -35,7 +40,7 @@ impl Process {
             Some(filter) => command.env("RUST_LOG", filter),
             None => command.env_remove("RUST_LOG"),
         };
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.envs(environment.iter().copied()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (pipe, copy) = (child.stderr.take().unwrap(), Arc::clone(&log));
         std::thread::spawn(move || {
