@@ -22,6 +22,11 @@ UP_S = 180
 CHUNK = 2400
 
 
+def unattended(command: str) -> str:
+    """For a shell on a terminal: nothing waits for a key, and both outputs come together."""
+    return f"export PAGER=cat SYSTEMD_PAGER= SYSTEMD_COLORS=0 LC_ALL=C.UTF-8\n{{ {command}\n}} 2>&1 </dev/null"
+
+
 @target_factory.reg_driver
 @attr.s(eq=False)
 class BoardDriver(Strategy):
@@ -85,7 +90,7 @@ class BoardDriver(Strategy):
                 self.target.deactivate(self.shell)
                 self.target.activate(self.shell)
                 self._ready = True
-            lines, _, status = self.shell.run(f"{{ {command}\n}} 2>&1", timeout=timeout)
+            lines, _, status = self.shell.run(unattended(command), timeout=timeout)
         except (TIMEOUT, EOF, OSError) as error:
             self._ready = False
             return 255, f"the console does not answer: {type(error).__name__}"

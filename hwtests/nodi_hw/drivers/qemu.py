@@ -18,6 +18,7 @@ from pexpect import EOF, TIMEOUT
 
 from ..centre import Reach
 from ..places import free_port
+from .board import unattended
 
 # QEMU's user network: this is the machine that QEMU runs on, and its loopback.
 HOST_SEEN_BY_GUEST = "10.0.2.2"
@@ -151,8 +152,9 @@ class QemuBoxDriver(Strategy):
                 self._leave_shell()
                 self.target.activate(self.shell)
                 self._ready = True
-            lines, _, status = self.shell.run(f"{{ {command}\n}} 2>&1", timeout=timeout + GRACE_S)
+            lines, _, status = self.shell.run(unattended(command), timeout=timeout + GRACE_S)
         except (TIMEOUT, EOF, OSError) as error:
+            self.logger.info("%s: %s", command, error)
             # Rebooting, or hanging: the next command begins with a look for the prompt.
             self._ready = False
             return 255, f"the console does not answer: {type(error).__name__}"
