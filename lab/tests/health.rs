@@ -110,6 +110,14 @@ impl Trial {
         self.until("the gate has judged", || gate.ended()).await.code().unwrap()
     }
 
+    fn workers(&self, signal: &str) {
+        for pid in self.lab.boxes[0].workers.pids() {
+            let sent =
+                std::process::Command::new("kill").args([format!("-{signal}"), pid.to_string()]).status();
+            assert!(sent.unwrap().success());
+        }
+    }
+
     fn commands(&self) -> String {
         std::fs::read_to_string(self.path("commands")).unwrap_or_default()
     }
@@ -150,10 +158,17 @@ async fn a_box_passes_when_everything_holds_and_goes_back_when_something_does_no
         .await;
 
     // It was there before: without it the slot is not good, with it everything holds at the same time.
-    let mut gate = trial.gate(60, true, "clip = \"1080p\"");
+    let mut gate = trial.gate(60, true, "clip = \"1080p\"\nstall_s = 3");
     trial.until("all but the broker holds", || trial.check("stream").0.then_some(())).await;
     assert_eq!((trial.check("broker").0, &trial.said()["passed"]), (false, &Value::Null));
+    // The broker comes when the worker hangs.
+    trial.workers("STOP");
+    let stopped = || trial.check("stream").1.contains("has got nothing for 3 s").then_some(());
+    trial.until("the stream is missed", stopped).await;
     trial.agent_says(true);
+    trial.until("the broker is seen", || trial.check("broker").0.then_some(())).await;
+    assert_eq!((trial.check("stream").0, &trial.said()["passed"]), (false, &Value::Null));
+    trial.workers("CONT");
     assert_eq!(trial.ends(&mut gate).await, 0);
     assert_eq!(trial.commands(), "");
 

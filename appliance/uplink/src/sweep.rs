@@ -1,7 +1,7 @@
 //! Runs the spool's janitor and reports what it takes.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use nodi_daemon::shutdown::Shutdown;
 use nodi_spool::janitor::{Policy, Report, sweep};
@@ -24,7 +24,9 @@ pub(crate) async fn run(config: Arc<Config>, facts: Facts, metrics: JanitorMetri
     loop {
         let (root, facts, leftovers) = (config.spool.clone(), facts.clone(), leftovers.clone());
         let pass = move || {
-            if let Err(error) = leftovers.lock().unwrap_or_else(PoisonError::into_inner).clean(&root) {
+            if let Err(error) =
+                leftovers.lock().unwrap_or_else(PoisonError::into_inner).clean(&root, Instant::now())
+            {
                 log::warn!(error:%; "cannot remove what the health gate's stream left");
             }
             let free = nodi_spool::free_space(&root).unwrap_or(0);

@@ -312,7 +312,7 @@ async fn nothing_of_a_self_test_leaves_the_box_and_nothing_of_it_stays() {
     assert!(!www.join("self-test").exists());
     let told = appliance.json("/sessions", |_| true).await;
     assert_eq!(told["sessions"].as_array().unwrap().len(), 1, "{told}");
-    drop(worker.crash());
+    worker.end();
     until("it is gone", || !appliance.spool().join("self-test").join(own.to_string()).exists()).await;
     assert!(appliance.spool().join("nodi").join(streamers.to_string()).exists());
     other.end();
