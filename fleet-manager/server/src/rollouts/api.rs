@@ -90,6 +90,7 @@ struct BoxFilter {
     /// Only boxes in this state.
     state: Option<BoxState>,
     /// Only boxes whose state comes to this.
+    #[param(inline)]
     standing: Option<BoxStanding>,
     /// Only boxes of the stage with this index.
     #[param(maximum = 20)]

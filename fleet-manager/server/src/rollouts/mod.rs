@@ -27,7 +27,7 @@ use crate::tasks::Tasks;
 pub use api::routes;
 pub use plan::{Gate, NewRollout, Plan};
 pub use store::{State as RolloutState, name_of_open};
-pub use view::{BoxState, RolloutBoxView, RolloutBundle, RolloutView, StageView, Totals};
+pub use view::{BoxStanding, BoxState, RolloutBoxView, RolloutBundle, RolloutView, StageView, Totals};
 
 /// This area's section of the configuration.
 #[derive(Debug, Clone, Deserialize)]

@@ -119,7 +119,7 @@ async fn a_check_finds_what_a_backup_does_not_bring_back() {
     assert_eq!(upload(&admin, "", VERITY).await.status(), 201);
     assert!(found(Level::Error).is_empty());
     // A copy of the database waits for a person before boxes are ordered anything.
-    fleet.app.db.write(|tx| Ok(tx.execute("UPDATE rollout SET state = 'running'", [])?)).await.unwrap();
+    fleet.app.db.write(|tx| Ok(tx.execute("UPDATE rollout SET state = 'gated'", [])?)).await.unwrap();
     let copy = fleet.dir.path().join("copy.sqlite");
     maintenance::backup(&fleet.app.config, &Clock::System, &copy).unwrap();
     let copy = rusqlite::Connection::open(&copy).unwrap();

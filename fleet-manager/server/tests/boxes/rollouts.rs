@@ -113,7 +113,7 @@ async fn canaries_first_then_shares_then_everybody() {
     assert_eq!(targets, [1, 2, 3]);
     assert_eq!(
         view["totals"],
-        json!({ "boxes": 6, "confirmed": 0, "failed": 0, "running": 1, "waiting": 5, "excluded": 0 })
+        json!({ "boxes": 6, "confirmed": 0, "failed": 0, "silent": 0, "running": 1, "waiting": 5, "excluded": 0 })
     );
     assert!(stage.updaters[1..].iter().all(|updater| updater.count() == 0), "nobody but the canary");
     // Another rollout for these boxes would undo this one.
@@ -124,6 +124,9 @@ async fn canaries_first_then_shares_then_everybody() {
     let order = stage.updaters[0].orders.lock().unwrap()[0].clone();
     let done = crate::support::report(&order, State::Confirmed, "");
     stage.robots[0].say(BoxTopic::UpdateStatus, true, &done).await;
+    let mut here = crate::support::presence(true, u64::MAX >> 2);
+    here.version = "2.0.0".to_owned();
+    stage.robots[0].say(BoxTopic::Presence, true, &here).await;
     let gated = stage.until(&id, "gated").await;
     assert_eq!(gated["stage"], 0, "{gated}");
     // A box that comes now is part of it, and none of a stage that is over.
@@ -148,6 +151,11 @@ async fn canaries_first_then_shares_then_everybody() {
     let expected = ["continue", "create", "done", "gate", "start"].map(|action| format!("rollout.{action}"));
     assert_eq!(actions, BTreeSet::from(expected));
     // Who runs it already is not asked again.
+    wait("seven boxes that run it", async || {
+        let software = stage.fleet.get("/software").await;
+        (software[0]["version"] == "2.0.0" && software[0]["boxes"] == 7).then_some(())
+    })
+    .await;
     let again = stage.start(json!({})).await;
     let done = stage.until(&again, "done").await;
     assert_eq!(done["totals"]["confirmed"], 7);
@@ -252,7 +260,7 @@ async fn a_server_that_is_killed_at_every_change_goes_on() {
     .await;
     let totals = &end["totals"];
     assert_eq!((&totals["confirmed"], &totals["failed"]), (&json!(3), &json!(1)), "{end:#}");
-    assert!(kills >= 6, "{kills}");
+    assert!(kills >= 4, "{kills}");
     assert!(stage.updaters.iter().all(|updater| updater.count() == 1), "each once");
     stage.fleet.run(&["check"]);
 }

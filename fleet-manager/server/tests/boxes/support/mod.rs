@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nodi_protocol::fleet::topic::BoxTopic;
 use nodi_protocol::fleet::update::Order;
-pub(crate) use robot::{Identity, Robot, VERSION, command_id, presence, session_id};
+pub(crate) use robot::{Identity, Robot, command_id, presence, session_id};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 pub(crate) use updater::{Outcome, Updater, report};
