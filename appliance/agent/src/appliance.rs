@@ -1,4 +1,4 @@
-//! Puts together what the agent does on the box: settings, telemetry, sessions and actions.
+//! Puts together what the agent does on the box: settings, telemetry, sessions, actions and updates.
 
 use nodi_protocol::fleet::presence::Hardware;
 use tokio::sync::watch;
@@ -14,6 +14,7 @@ use crate::settings::{Applier, Setup};
 use crate::telemetry::capacity::{LineRate, follow_encoder};
 use crate::telemetry::source::Source;
 use crate::telemetry::{Sampler, Surroundings, hardware};
+use crate::update::{self, RaucUpdater, own_compatible, version};
 
 /// The last measurement of the line, below the agent's state directory.
 const LINE_RATE: &str = "line-rate.json";
@@ -41,9 +42,14 @@ impl Assemble for Host {
         }
     }
 
+    fn version(&self) -> String {
+        version::running(&self.config.update.version_file, &Source::new(&self.config.telemetry.root))
+    }
+
     async fn parts(self, context: &Context) -> Result<Parts, BoxError> {
-        let hardware = self.hardware();
+        let mut hardware = self.hardware();
         let config = self.config;
+        hardware.compatible = own_compatible(&config.update, &Source::new(&config.telemetry.root)).await;
         let ingest = Local::new("ingest", &config.settings.ingest.listen)?;
         let uplink = Local::new("uplink", &config.settings.uplink.listen)?;
         let line_rate = LineRate::open(&config.state.join(LINE_RATE));
@@ -62,7 +68,18 @@ impl Assemble for Host {
             ingest: ingest.clone(),
             uplink: uplink.clone(),
             sessions: sessions.clone(),
+            held: context.held,
         })?;
+        let updater = RaucUpdater::new(
+            &config.update,
+            update::Surroundings {
+                fleet: context.fleet.clone(),
+                settings: settings.clone(),
+                ingest: ingest.clone(),
+                sessions: sessions.clone(),
+                reboot: config.actions.reboot.clone(),
+            },
+        );
         let (capacity, encoder_capacity) = watch::channel(None);
         let telemetry = Sampler::new(
             &config,
@@ -82,7 +99,7 @@ impl Assemble for Host {
         // Another ladder is another capacity.
         let changed = crate::seams::Settings::reported(&*settings);
         tasks.spawn(follow_encoder(capacity_command(&config), changed, capacity));
-        Ok(Parts { actions, settings, telemetry: Box::new(telemetry), sessions, hardware, tasks })
+        Ok(Parts { actions, settings, telemetry: Box::new(telemetry), sessions, hardware, updater, tasks })
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use nodi_daemon::config::Validate;
 use serde::Deserialize;
 
-use crate::{actions, sessions, settings, telemetry};
+use crate::{actions, sessions, settings, telemetry, update};
 
 /// All of `agent.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -31,6 +31,7 @@ pub struct Config {
     pub telemetry: telemetry::Config,
     pub sessions: sessions::Config,
     pub actions: actions::Config,
+    pub update: update::Config,
 }
 
 impl Default for Config {
@@ -50,6 +51,7 @@ impl Default for Config {
             telemetry: telemetry::Config::default(),
             sessions: sessions::Config::default(),
             actions: actions::Config::default(),
+            update: update::Config::default(),
         }
     }
 }
@@ -167,6 +169,10 @@ impl Validate for Config {
         in_range("commands.waiting", self.commands.waiting as u64, 1..=10_000)?;
         in_range("commands.remember_days", self.commands.remember_days, 1..=3_650)?;
         in_range("commands.remember", self.commands.remember, 100..=10_000_000)?;
+        in_range("update.rauc_wait_s", self.update.rauc_wait_s, 1..=3_600)?;
+        in_range("update.install_attempts", self.update.install_attempts.into(), 1..=100)?;
+        in_range("update.look_ms", self.update.look_ms, 10..=60_000)?;
+        in_range("update.report_ms", self.update.report_ms, 0..=600_000)?;
         in_range("shutdown_s", self.shutdown_s, 1..=600)
     }
 }
@@ -196,6 +202,8 @@ mod tests {
             ("broker = { backoff_min_ms = 9, backoff_max_ms = 3 }", "broker.backoff_min_ms"),
             ("commands = { running = 0 }", "commands.running"),
             ("outbox = { max_events = 1 }", "outbox.max_events"),
+            ("update = { look_ms = 1 }", "update.look_ms"),
+            ("update = { slots = 3 }", "slots"),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(key), "{text}: {error}");

@@ -4,7 +4,8 @@ use nodi_protocol::fleet::event::What;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::store::{EventBounds, Store};
+use crate::store::{Error, EventBounds, Store};
+use crate::update::Record;
 
 /// A clonable handle to the event journal.
 #[derive(Clone, Debug)]
@@ -28,6 +29,25 @@ impl Events {
             Ok(seq) => self.noticed(seq),
             Err(error) => log::error!("event is lost: {error}"),
         }
+    }
+
+    /// Writes down how an update ended, together with its last state.
+    ///
+    /// # Errors
+    /// When the database fails: then neither is on disk.
+    pub(crate) async fn update_ended(&self, record: Record) -> Result<(), Error> {
+        let report = &record.report;
+        let what = What::UpdateEnded {
+            update: report.id,
+            state: report.state,
+            from: report.from.clone(),
+            to: report.to.clone(),
+            message: report.message.clone(),
+        };
+        log::info!(event:? = what; "event");
+        let seq = self.store.end_update(record, what, self.bounds).await?;
+        self.noticed(seq);
+        Ok(())
     }
 
     /// Says what was given up, if anything was since this was last said.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nodi_protocol::BoxId;
 use nodi_protocol::enrol::{Enrolled, Provisioning, Renewal, Renewed, Request, Time, Waiting};
+use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
@@ -62,6 +63,19 @@ struct Inner {
     client: Client,
     /// Does not look at dates; asks for the time and for nothing else.
     dateless: Client,
+    roots: Arc<rustls::RootCertStore>,
+    clock: Clock,
+}
+
+/// A download may be elsewhere than where it was asked for, such as with a CDN.
+const REDIRECTS: usize = 5;
+
+/// Whether a token may go there.
+pub(crate) fn is_safe(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_here =
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    url.scheme() == "https" || (url.scheme() == "http" && is_here)
 }
 
 impl Fleet {
@@ -71,22 +85,13 @@ impl Fleet {
         let base = Url::parse(&provisioning.fleet_url)
             .map_err(|error| Error::Unusable(format!("{:?}: {error}", provisioning.fleet_url)))?;
         let roots = tls::roots(provisioning.ca_pem.as_deref())?;
-        let build = |config| {
-            Client::builder()
-                .tls_backend_preconfigured(config)
-                // A redirect could lead where the authority does not vouch.
-                .redirect(reqwest::redirect::Policy::none())
-                .connect_timeout(CONNECT)
-                .read_timeout(REQUEST)
-                .http1_only()
-                .pool_max_idle_per_host(1)
-                .user_agent(concat!("nodi-agent/", env!("CARGO_PKG_VERSION")))
-                .build()
-        };
         Ok(Self(Arc::new(Inner {
             base,
-            client: build(tls::client(roots.clone(), None, clock)?)?,
-            dateless: build(tls::dateless(roots, clock)?)?,
+            // A redirect could lead where the authority does not vouch.
+            client: build(tls::client(roots.clone(), None, clock)?, Policy::none())?,
+            dateless: build(tls::dateless(roots.clone(), clock)?, Policy::none())?,
+            roots,
+            clock: clock.clone(),
         })))
     }
 
@@ -95,6 +100,13 @@ impl Fleet {
     #[must_use]
     pub fn client(&self) -> Client {
         self.0.client.clone()
+    }
+
+    /// For bundles, wherever they are: trusts the system's authorities as well, and follows redirects. What comes is
+    /// verified by what the order says of it; the token goes to no other host than the order names.
+    pub(crate) fn downloads(&self) -> Result<Client, Error> {
+        let roots = tls::and_the_systems(&self.0.roots);
+        Ok(build(tls::client(roots, None, &self.0.clock)?, redirects())?)
     }
 
     pub(crate) async fn time(&self) -> Result<Time, Error> {
@@ -126,6 +138,31 @@ impl Fleet {
         }
         base.join(path).map_err(|error| Error::Unusable(error.to_string()))
     }
+}
+
+fn build(config: rustls::ClientConfig, redirects: Policy) -> Result<Client, reqwest::Error> {
+    Client::builder()
+        .tls_backend_preconfigured(config)
+        .redirect(redirects)
+        .connect_timeout(CONNECT)
+        .read_timeout(REQUEST)
+        .http1_only()
+        .pool_max_idle_per_host(1)
+        .user_agent(concat!("nodi-agent/", env!("CARGO_PKG_VERSION")))
+        .build()
+}
+
+/// For bundles: a few, and never to where there is no TLS.
+pub(crate) fn redirects() -> Policy {
+    Policy::custom(|attempt| {
+        if attempt.previous().len() > REDIRECTS {
+            attempt.error("too many redirects")
+        } else if is_safe(attempt.url()) {
+            attempt.follow()
+        } else {
+            attempt.error("a redirect to where there is no TLS")
+        }
+    })
 }
 
 async fn expect_ok(response: Response) -> Result<Response, Error> {

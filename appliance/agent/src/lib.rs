@@ -21,6 +21,7 @@ pub mod store;
 pub mod telemetry;
 mod time;
 mod tls;
+pub mod update;
 
 pub use appliance::Host;
 pub use config::Config;

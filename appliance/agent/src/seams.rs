@@ -2,6 +2,7 @@
 //! (settings, telemetry, sessions, actions). The core knows no process of the box, and the other side knows no broker.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use nodi_protocol::fleet::desired::{Desired, Reported};
 use nodi_protocol::fleet::presence::Hardware;
 use nodi_protocol::fleet::session::Session;
 use nodi_protocol::fleet::telemetry::Telemetry;
+use nodi_protocol::fleet::update::{Bundle, Window};
 use nodi_protocol::revocation::Revocations;
 use nodi_protocol::{BoxId, SessionId};
 use tokio::sync::watch;
@@ -37,12 +39,19 @@ pub struct Context {
     pub fleet: Fleet,
     /// Key, certificate and authority of this box, as files, for processes that push with them.
     pub identity: identity::Files,
+    /// An update is under way that takes no new session: as if [`Updater::hold`] had been called.
+    pub held: bool,
 }
 
 /// Puts the other side together. The process's own is [`crate::Host`].
 pub trait Assemble {
     /// What kind of box this is; asked before it is enrolled.
     fn hardware(&self) -> Hardware;
+
+    /// Of the software on the box.
+    fn version(&self) -> String {
+        env!("CARGO_PKG_VERSION").to_owned()
+    }
 
     /// # Errors
     /// When the box cannot be what it is configured to be; the agent then ends.
@@ -61,6 +70,7 @@ pub struct Parts {
     /// told, and the difference is sent.
     pub sessions: watch::Receiver<Option<Sessions>>,
     pub hardware: Hardware,
+    pub updater: Arc<dyn Updater>,
     /// Everything that runs in the background for these. One that ends or panics ends the agent, so that
     /// it is started anew.
     pub tasks: JoinSet<()>,
@@ -166,4 +176,92 @@ pub trait Measure: Send {
     /// `at_ms`, `outbox` and `certificate_not_after_ms` are the core's to fill in. Called once per interval, so that
     /// rates are those since the call before.
     fn measure(&mut self) -> Doing<'_, Telemetry>;
+}
+
+/// What an update needs of the box. The core keeps its state; nothing here is called twice at the same time.
+pub trait Updater: Send + Sync {
+    /// What RAUC says of the slots.
+    fn system(&self) -> Doing<'_, Result<System, Obstacle>>;
+
+    /// Whether a slot that does not come up is left by itself.
+    fn armed(&self) -> Doing<'_, Result<(), Obstacle>>;
+
+    /// Whether there is room for what is missing of `bundle`.
+    fn room(&self, bundle: &Bundle, file: PathBuf) -> Result<(), Obstacle>;
+
+    /// How many sessions are live.
+    fn live(&self) -> Doing<'_, usize>;
+
+    /// When the fleet lets this box reboot by itself.
+    fn windows(&self) -> Vec<Window>;
+
+    /// Whether no new session is taken, whatever desired state says of it.
+    fn hold(&self, hold: bool) -> Doing<'_, Result<(), Obstacle>>;
+
+    /// Gets `bundle` to `file`, from where it stopped, and verifies it. Tries for as long as there is hope.
+    fn download(&self, bundle: Bundle, file: PathBuf, progress: Progress) -> Doing<'_, Result<(), Obstacle>>;
+
+    /// Has `bundle` installed from the file; without one: waits for the end of an installation that goes on.
+    fn install(
+        &self,
+        bundle: Option<(Bundle, PathBuf)>,
+        progress: Progress,
+    ) -> Doing<'_, Result<(), Obstacle>>;
+
+    /// Makes the slot the one that boots next.
+    fn activate(&self, slot: Slot) -> Doing<'_, Result<(), Obstacle>>;
+
+    /// Says that the slot is not to be booted.
+    fn reject(&self, slot: Slot) -> Doing<'_, Result<(), Obstacle>>;
+
+    /// Asks the host to reboot; it may take a while.
+    fn reboot(&self) -> Doing<'_, Result<(), Obstacle>>;
+}
+
+/// Why a step of an update cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Obstacle {
+    pub reason: String,
+    /// It may be gone later by itself.
+    pub passes: bool,
+}
+
+impl Obstacle {
+    #[must_use]
+    pub fn passing(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), passes: true }
+    }
+
+    #[must_use]
+    pub fn lasting(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), passes: false }
+    }
+}
+
+/// What RAUC says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct System {
+    /// What a bundle for this box says as `compatible`.
+    pub compatible: String,
+    /// It installs. Then nothing is known of the slots.
+    pub busy: bool,
+    /// Of the last installation; empty: there was none.
+    pub last_error: String,
+    pub booted: Option<Slot>,
+    /// The one that an update is written to.
+    pub other: Option<Slot>,
+    /// Boot name of the slot that boots next.
+    pub primary: Option<String>,
+}
+
+/// One of the two root file systems.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Slot {
+    /// In RAUC's configuration, such as `rootfs.0`.
+    pub name: String,
+    /// For the boot loader, such as `A`.
+    pub bootname: String,
+    /// The boot loader may boot it.
+    pub good: bool,
 }

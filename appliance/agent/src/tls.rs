@@ -45,6 +45,13 @@ pub(crate) fn roots(pem: Option<&str>) -> Result<Arc<RootCertStore>, Error> {
     Ok(Arc::new(roots))
 }
 
+/// `roots`, and the system's: for what may be anywhere.
+pub(crate) fn and_the_systems(roots: &RootCertStore) -> Arc<RootCertStore> {
+    let mut all = roots.clone();
+    all.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    Arc::new(all)
+}
+
 fn crypto() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }

@@ -39,3 +39,15 @@
 //! before it is written and made primary at the very end. A slot that was made primary has three attempts until it is marked
 //! good, and is `good` for RAUC meanwhile, as on a Jetson. The gate fails: it marks the slot bad, makes the other one primary
 //! and reboots. A reboot in the middle of an installation leaves a slot that cannot boot.
+
+mod boot;
+mod bundle;
+mod bus;
+mod files;
+mod rig;
+mod service;
+
+pub use bus::Bus;
+pub use files::{Boot, Control, Gate, Reboot, Release, SlotState, State};
+pub use rig::{Agent, Rig};
+pub use service::{Served, serve};

@@ -48,7 +48,7 @@ pub(super) async fn put(
 ) -> Result<(), Error> {
     let url = Url::parse(&upload.url).map_err(|error| Error::Address(error.to_string()))?;
     // The token would be there for everybody on the way to read.
-    if url.scheme() != "https" && !is_loopback(&url) {
+    if !crate::fleet::is_safe(&url) {
         return Err(Error::Address(format!("{} is not https", url.scheme())));
     }
     let request = client
@@ -64,11 +64,6 @@ pub(super) async fn put(
     let said = response.chunk().await.ok().flatten().unwrap_or_default();
     let said = String::from_utf8_lossy(&said).chars().filter(|c| !c.is_control()).take(SHOWN).collect();
     Err(Error::Refused { status, said })
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Sends `bytes` that nothing on the way can make smaller, and takes the time from the first to the answer.

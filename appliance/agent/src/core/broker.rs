@@ -25,6 +25,8 @@ pub(crate) struct Preparation {
     pub store: Store,
     pub clock: Clock,
     pub boot_id: String,
+    /// Of the software on the box.
+    pub version: String,
     pub hardware: Hardware,
     /// What the newest connection said, to be taken back when the process stops.
     pub presence: watch::Sender<Option<Presence>>,
@@ -62,7 +64,7 @@ impl Prepare for Preparation {
             boot_id: self.boot_id.clone(),
             // On disk before it is used: it must never come twice.
             connection: self.store.next_connection(now_ms).await?,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: self.version.clone(),
             at_ms: now_ms,
             hardware: Some(self.hardware.clone()),
         };

@@ -1,5 +1,6 @@
 //! What comes over the link, to whom it concerns. Does nothing itself that could take long.
 
+use nodi_daemon::watchdog::Beat;
 use nodi_mqtt::{Event, Received, Why};
 use nodi_protocol::fleet::Payload;
 use nodi_protocol::fleet::desired::Desired;
@@ -8,6 +9,8 @@ use nodi_protocol::fleet::topic::{BoxTopic, Topic};
 use nodi_protocol::revocation::Revocations;
 use nodi_protocol::{BoxId, CommandId};
 use tokio::sync::{Notify, mpsc, watch};
+
+use crate::update::Heard;
 
 /// A desired state as it came.
 #[derive(Debug, Clone)]
@@ -29,17 +32,25 @@ pub(crate) struct Dispatch {
     pub revocations: watch::Sender<Option<Revocations>>,
     pub acks: watch::Sender<Option<Ack>>,
     pub orders: mpsc::Sender<Order>,
+    pub updates: watch::Sender<Heard>,
+    pub beat: Beat,
 }
 
 impl Dispatch {
     /// Runs until the link ends. `doubt` is notified when the clock may be the reason that there is no connection.
     pub(crate) async fn run(self, mut events: mpsc::Receiver<Event>, doubt: &Notify) {
         let mut failures = 0_u32;
-        while let Some(event) = events.recv().await {
+        loop {
+            let event = tokio::select! {
+                event = events.recv() => event,
+                () = self.beat.turn() => continue,
+            };
+            let Some(event) = event else { return };
             match event {
                 Event::Connected { session_present } => {
                     failures = 0;
                     log::info!(session_present; "connected to the broker");
+                    self.updates.send_modify(Heard::connected);
                     self.order(Order::Connected).await;
                 }
                 Event::Disconnected(why) => {
@@ -76,6 +87,7 @@ impl Dispatch {
                     }
                     Err(error) => log::error!("{error}"),
                 },
+                BoxTopic::Update => self.updates.send_modify(|heard| heard.message(payload.to_vec())),
                 BoxTopic::Command(id) => self.order(Order::Command { id, payload: payload.to_vec() }).await,
                 _ => log::debug!(topic; "not for a box to read"),
             },

@@ -25,18 +25,19 @@ pub(crate) async fn disconnected(link: &Link, number: u64) {
     let _ = connection.wait_for(|now| *now != Some(number)).await;
 }
 
-/// Shows `value` on `topic`, for ever.
+/// Shows `value` on `topic`, for ever; nothing while it is rendered as `None`.
 pub(crate) async fn keep<T: Clone + Send + Sync>(
     link: Link,
     topic: String,
     mut value: watch::Receiver<T>,
-    render: impl Fn(&T) -> Result<Vec<u8>, nodi_protocol::fleet::Error> + Send,
+    render: impl Fn(&T) -> Result<Option<Vec<u8>>, nodi_protocol::fleet::Error> + Send,
 ) {
     loop {
         let number = connected(&link).await;
         let now = value.borrow_and_update().clone();
         let sent = match render(&now) {
-            Ok(payload) => link.publish(Message::retained(topic.clone(), payload)).await,
+            Ok(Some(payload)) => link.publish(Message::retained(topic.clone(), payload)).await,
+            Ok(None) => Ok(()),
             Err(error) => {
                 log::error!(topic; "{error}");
                 Ok(())

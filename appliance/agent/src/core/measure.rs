@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nodi_daemon::watchdog::Beat;
 use nodi_mqtt::{Link, Message, NotSent};
 use nodi_protocol::BoxId;
 use nodi_protocol::enrol::Enrolled;
@@ -36,6 +37,7 @@ pub(crate) struct Measurements {
     pub outbox: config::Outbox,
     /// On the file system whose free space counts.
     pub state: PathBuf,
+    pub beat: Beat,
 }
 
 impl Measurements {
@@ -43,8 +45,10 @@ impl Measurements {
     pub(crate) async fn run(mut self, kept: &Notify) {
         let mut next = Instant::now();
         loop {
+            self.beat.beat();
             tokio::select! {
                 () = tokio::time::sleep_until(next) => {}
+                () = self.beat.turn() => continue,
                 // Another rhythm counts at once.
                 Ok(()) = self.reported.changed() => {}
             }
@@ -66,6 +70,8 @@ impl Measurements {
 
     async fn once(&mut self, kept: &Notify) {
         let mut telemetry = self.measure.measure().await;
+        // What follows may wait for a broker that is slow to acknowledge.
+        self.beat.beat();
         self.complete(&mut telemetry).await;
         let payload = match telemetry.to_json() {
             Ok(payload) => payload,

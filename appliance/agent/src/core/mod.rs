@@ -5,6 +5,7 @@ mod commands;
 mod dispatch;
 mod journal;
 mod keep;
+mod link;
 mod live;
 mod measure;
 mod renewal;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use nodi_daemon::shutdown::Shutdown;
 use nodi_daemon::systemd;
+use nodi_daemon::watchdog::{Beat, Watchdog};
 use nodi_mqtt::Link;
 use nodi_protocol::BoxId;
 use nodi_protocol::enrol::Enrolled;
@@ -13,6 +14,7 @@ use nodi_protocol::fleet::Payload as _;
 use nodi_protocol::fleet::event::What;
 use nodi_protocol::fleet::presence::Presence;
 use nodi_protocol::fleet::topic::{BoxTopic, Topic};
+use nodi_protocol::fleet::update::Report;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -22,7 +24,7 @@ use super::dispatch::{Dispatch, Wanted};
 use super::journal::Journal;
 use super::measure::{Measurements, send_waiting};
 use super::renewal::Renewal;
-use super::{keep, live};
+use super::{keep, link, live};
 use crate::clock::{Clock, Kernel, built_ms};
 use crate::config::Config;
 use crate::events::Events;
@@ -31,6 +33,7 @@ use crate::identity::{self, Identity, enrol, provisioning};
 use crate::seams::{Assemble, BoxError, Context, Parts, Settings};
 use crate::store::{self, EventBounds, Store, names};
 use crate::time::{Keeper, Remembered};
+use crate::update::{self, Heard, Machine};
 
 /// Orders that wait for the commands' task.
 const ORDERS: usize = 8;
@@ -70,6 +73,7 @@ struct Ground {
     doubt: Arc<Notify>,
     lost_ms: u64,
     shutdown: Shutdown,
+    watchdog: Watchdog,
 }
 
 /// Runs until `shutdown`.
@@ -83,7 +87,8 @@ pub async fn run(config: Config, host: impl Assemble, shutdown: Shutdown) -> Res
     ground.keep_time(&mut tasks);
     let outcome = tokio::select! {
         outcome = ground.work(host, &mut tasks) => outcome,
-        outcome = ground.pulse() => outcome,
+        outcome = ground.pulse(ground.watchdog.part("the store")) => outcome,
+        () = ground.watchdog.clone().run() => Ok(()),
     };
     tasks.shutdown().await;
     outcome
@@ -112,7 +117,20 @@ impl Ground {
         log::info!(box_id:% = identity.box_id, fleet = provisioning.fleet_url, version = env!("CARGO_PKG_VERSION");
             "agent of {}", identity.box_id);
         let doubt = Arc::new(Notify::new());
-        Ok(Self { config, boot_id, store, clock, events, fleet, identity, doubt, lost_ms, shutdown })
+        let watchdog = Watchdog::of_unit();
+        Ok(Self {
+            config,
+            boot_id,
+            store,
+            clock,
+            events,
+            fleet,
+            identity,
+            doubt,
+            lost_ms,
+            shutdown,
+            watchdog,
+        })
     }
 
     fn keep_time(&self, tasks: &mut JoinSet<()>) {
@@ -128,22 +146,27 @@ impl Ground {
         tasks.spawn(async move { keeper.run(&doubt, &shutdown).await });
     }
 
-    /// Tells systemd that the process lives, as long as runtime and store do.
-    async fn pulse(&self) -> Result<(), Error> {
-        let mut tick = tokio::time::interval(systemd::watchdog_interval().unwrap_or(PULSE));
+    /// Looks whether the store answers.
+    async fn pulse(&self, beat: Beat) -> Result<(), Error> {
+        let mut tick = tokio::time::interval(beat.every().unwrap_or(PULSE));
         loop {
             tick.tick().await;
             match tokio::time::timeout(STUCK, self.store.acknowledged()).await {
-                Ok(Ok(_)) => systemd::alive(),
-                // A disk that is full or broken is in the log; live video does not need it.
-                Ok(Err(error)) => log::error!("{error}"),
+                Ok(Ok(_)) => beat.beat(),
+                // A disk that is full or broken is in the log; starting anew does not mend it, and live video does not
+                // need it.
+                Ok(Err(error)) => {
+                    log::error!("{error}");
+                    beat.beat();
+                }
                 Err(_) => return Err(Error::Stuck),
             }
         }
     }
 
     async fn work(&self, host: impl Assemble, tasks: &mut JoinSet<()>) -> Result<(), Error> {
-        self.note_boot().await?;
+        let version = host.version();
+        self.note_boot(&version).await?;
         let Some(enrolled) = self.enrolled(&host).await? else { return Ok(()) };
         let context = Context {
             box_id: self.identity.box_id.clone(),
@@ -152,6 +175,7 @@ impl Ground {
             events: self.events.clone(),
             fleet: self.fleet.clone(),
             identity: self.identity.files.clone(),
+            held: update::is_held(&self.store).await?,
         };
         let parts = host.parts(&context).await.map_err(Error::Parts)?;
         let (enrolled, _) = watch::channel(enrolled);
@@ -162,6 +186,7 @@ impl Ground {
             store: self.store.clone(),
             clock: self.clock.clone(),
             boot_id: self.boot_id.clone(),
+            version: version.clone(),
             hardware: parts.hardware.clone(),
             presence: presence.clone(),
             tls: None,
@@ -170,7 +195,7 @@ impl Ground {
         let (link, arrivals, driver) = nodi_mqtt::open(options, preparation);
         let mut driving = JoinSet::new();
         driving.spawn(driver.run());
-        let mut host_tasks = self.start(parts, &link, arrivals, &enrolled, tasks).await?;
+        let mut host_tasks = self.start(parts, version, &link, arrivals, &enrolled, tasks).await?;
         let outcome = tokio::select! {
             // Some tasks end with it.
             biased;
@@ -185,10 +210,10 @@ impl Ground {
         outcome
     }
 
-    async fn note_boot(&self) -> Result<(), Error> {
+    async fn note_boot(&self, version: &str) -> Result<(), Error> {
         let known: Option<String> = self.store.value(names::BOOTED).await?;
         if known.as_ref() != Some(&self.boot_id) {
-            let version = env!("CARGO_PKG_VERSION").to_owned();
+            let version = version.to_owned();
             self.events.record(What::Booted { boot_id: self.boot_id.clone(), version }).await;
             self.store.set_value(names::BOOTED, self.boot_id.clone()).await?;
         }
@@ -217,6 +242,7 @@ impl Ground {
     async fn start(
         &self,
         parts: Parts,
+        version: String,
         link: &Link,
         arrivals: mpsc::Receiver<nodi_mqtt::Event>,
         enrolled: &watch::Sender<Enrolled>,
@@ -228,20 +254,50 @@ impl Ground {
         let (revocations, document) = watch::channel(None);
         let (acks, acknowledged) = watch::channel(None);
         let (orders, order) = mpsc::channel(ORDERS);
-        let dispatch = Dispatch { box_id: box_id.clone(), desired, revocations, acks, orders };
+        let (updates, heard) = watch::channel(Heard::default());
+        let beat = self.watchdog.part("what comes from the broker");
+        let dispatch = Dispatch { box_id: box_id.clone(), desired, revocations, acks, orders, updates, beat };
         let doubt = self.doubt.clone();
         tasks.spawn(async move { dispatch.run(arrivals, &doubt).await });
 
-        let Parts { actions, settings, telemetry, sessions, hardware: _, tasks: host_tasks } = parts;
+        let Parts { actions, settings, telemetry, sessions, hardware: _, updater, tasks: host_tasks } = parts;
         let reported = settings.reported();
         tasks.spawn(keep::keep(
             link.clone(),
             Topic::Box(box_id.clone(), BoxTopic::Reported).to_string(),
             reported.clone(),
-            |reported| reported.to_json(),
+            |reported| reported.to_json().map(Some),
         ));
         tasks.spawn(apply(settings, wanted, document));
         tasks.spawn(live::show(link.clone(), box_id.clone(), self.store.clone(), sessions));
+
+        let (connected, was_connected) = watch::channel(None);
+        let (report, reported_update) = watch::channel(None);
+        tasks.spawn(link::note(
+            link.clone(),
+            self.clock.clone(),
+            self.config.update.link_file.clone(),
+            connected,
+        ));
+        tasks.spawn(keep::keep(
+            link.clone(),
+            Topic::Box(box_id.clone(), BoxTopic::UpdateStatus).to_string(),
+            reported_update,
+            |report: &Option<Report>| report.as_ref().map(Report::to_json).transpose(),
+        ));
+        let machine = Machine::open(update::Setup {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            events: self.events.clone(),
+            boot_id: self.boot_id.clone(),
+            version,
+            updater,
+            config: self.config.update.clone(),
+            heard,
+            connected: was_connected,
+            report,
+        });
+        tasks.spawn(machine.await?.run());
 
         let commands = Commands {
             box_id: box_id.clone(),
@@ -252,6 +308,7 @@ impl Ground {
             actions,
             config: self.config.commands,
             lost_ms: self.lost_ms,
+            beat: self.watchdog.part("commands"),
         };
         tasks.spawn(commands.run(order));
 
@@ -276,6 +333,7 @@ impl Ground {
             enrolled: enrolled.subscribe(),
             outbox: self.config.outbox,
             state: self.config.state.clone(),
+            beat: self.watchdog.part("telemetry"),
         };
         let notify = kept.clone();
         tasks.spawn(async move { measurements.run(&notify).await });

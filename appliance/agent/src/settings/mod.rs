@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nodi_protocol::SessionId;
@@ -88,6 +89,8 @@ pub struct Applier {
     reported: watch::Sender<Reported>,
     waiting: Waiting,
     memory: Mutex<Memory>,
+    /// No new session is taken, whatever desired state says of it.
+    held: AtomicBool,
 }
 
 impl std::fmt::Debug for Applier {
@@ -104,7 +107,14 @@ pub struct Setup<'a> {
     pub ingest: Local,
     pub uplink: Local,
     pub sessions: watch::Receiver<Option<Sessions>>,
+    /// As if [`Applier::hold`] had been called.
+    pub held: bool,
 }
+
+/// Why sessions are not held back, or not let in again.
+#[derive(Debug, thiserror::Error)]
+#[error("new sessions: {0}")]
+pub(crate) struct NotHeld(Refusal);
 
 impl Applier {
     /// Puts what was in force last back in its place, so that a crash in the middle of a change leaves the state before
@@ -113,7 +123,7 @@ impl Applier {
     /// # Errors
     /// When the files cannot be read or written.
     pub fn open(setup: Setup<'_>) -> Result<Arc<Self>, Error> {
-        let Setup { config, identity, clock, ingest, uplink, sessions } = setup;
+        let Setup { config, identity, clock, ingest, uplink, sessions, held } = setup;
         let identity = match &config.settings.identity {
             Some(paths) => {
                 Identity { ca: paths.ca.clone(), cert: paths.cert.clone(), key: paths.key.clone() }
@@ -153,9 +163,13 @@ impl Applier {
             waiting: Waiting::default(),
             clock,
             memory: Mutex::new(Memory::default()),
+            held: AtomicBool::new(held),
         };
-        if let Some(applied) = &memory.applied {
-            match render::files(&applied.settings, &applier.identity) {
+        // A hold that an earlier process left is undone although the fleet never said anything.
+        let left = memory.applied.is_none() && (held || applier.config.file("ingest").exists());
+        let in_force = memory.applied.as_ref().map(|applied| applied.settings.clone());
+        if let Some(settings) = in_force.or_else(|| left.then(Settings::default)) {
+            match applier.files(&settings) {
                 Ok(files) => {
                     for (path, text) in applier.places(&files) {
                         replace_if_other(&path, text.as_bytes(), MODE).map_err(file_error(&path))?;
@@ -163,7 +177,7 @@ impl Applier {
                 }
                 Err(error) => log::error!(error:%; "what was in force is none of this version's any more"),
             }
-            applier.set_log_level(&applied.settings);
+            applier.set_log_level(&settings);
         }
         let applier = Self { memory: Mutex::new(memory), ..applier };
         Ok(Arc::new(applier))
@@ -189,7 +203,7 @@ impl Applier {
         }
         if memory.applied.as_ref() == Some(&desired) {
             // Said again after a reconnect. Files that somebody changed meanwhile are put right.
-            if let Ok(files) = render::files(&desired.settings, &self.identity) {
+            if let Ok(files) = self.files(&desired.settings) {
                 for (path, text) in self.places(&files) {
                     if let Err(error) = replace_if_other(&path, text.as_bytes(), MODE) {
                         log::error!(path:% = path.display(), error:%; "cannot write settings");
@@ -220,10 +234,9 @@ impl Applier {
 
     /// Which settings wait for the next session, of those that changed.
     async fn put_in_force(&self, before: &Settings, wanted: &Settings) -> Result<Vec<&'static str>, Refusal> {
-        let new = render::files(wanted, &self.identity)?;
+        let new = self.files(wanted)?;
         // What was in force once was usable; if it is not any more, there is nothing to go back to.
-        let old = render::files(before, &self.identity)
-            .or_else(|_| render::files(&Settings::default(), &self.identity))?;
+        let old = self.files(before).or_else(|_| self.files(&Settings::default()))?;
         check::all(&self.config, &new).await?;
         if let Err(refusal) = self.replace_and_confirm(&new, &old).await {
             log::warn!("going back to the settings before");
@@ -240,6 +253,34 @@ impl Applier {
             waiting.push("part_ms");
         }
         Ok(waiting)
+    }
+
+    /// Takes no new session while `hold` is on, whatever desired state says of it; live ones go on. Ingest has confirmed it
+    /// when this returns, unless it is not there: then it begins with it.
+    pub(crate) async fn hold(&self, hold: bool) -> Result<(), NotHeld> {
+        let memory = self.memory.lock().await;
+        self.held.store(hold, Ordering::Relaxed);
+        let settings = memory.applied.as_ref().map(|applied| applied.settings.clone()).unwrap_or_default();
+        let put = async {
+            let files = self.files(&settings)?;
+            let path = self.config.file("ingest");
+            replace_if_other(&path, files.ingest.as_bytes(), MODE)
+                .map_err(|source| Refusal::Write { path, source })?;
+            // One that is away reads the file when it comes, and takes nobody before.
+            match self.ingest.get::<State>("/settings").await {
+                Err(crate::local::Error::Away { .. }) => Ok(()),
+                _ => self.confirm("ingest", &self.ingest, &files.ingest, false).await,
+            }
+        };
+        put.await.map_err(NotHeld)
+    }
+
+    fn files(&self, settings: &Settings) -> Result<render::Files, render::Unusable> {
+        if self.held.load(Ordering::Relaxed) {
+            let settings = Settings { drain: Some(true), ..settings.clone() };
+            return render::files(&settings, &self.identity);
+        }
+        render::files(settings, &self.identity)
     }
 
     async fn replace_and_confirm(&self, new: &render::Files, old: &render::Files) -> Result<(), Refusal> {

@@ -82,6 +82,8 @@ pub(super) fn files(settings: &Settings, identity: &Identity) -> Result<Files, U
     {
         return Err(Unusable(format!("telemetry_s: {seconds} is not between 1 and 300")));
     }
+    crate::update::window::check(settings.maintenance.as_deref().unwrap_or_default())
+        .map_err(|bad| Unusable(bad.to_string()))?;
     let stream_keys = settings.stream_keys.as_deref().map(stream_keys).transpose()?;
     let origin = settings.origins.as_deref().map(|origins| uplink_origins(origins, identity)).transpose()?;
     let log_level = settings.log_level;
@@ -174,6 +176,10 @@ mod tests {
             (serde_json::json!({"stream_keys": ["x"]}), "stream_keys: line 1: not the base64"),
             (serde_json::json!({"stream_keys": []}), "stream_keys: no key in it"),
             (serde_json::json!({"origins": []}), "origins: 0 of them"),
+            (
+                serde_json::json!({"maintenance": [{"days": ["mon"], "start_minute": 1440, "minutes": 60}]}),
+                "maintenance: start_minute 1440",
+            ),
         ] {
             let settings: Settings = serde_json::from_value(settings).unwrap();
             let error = files(&settings, &identity()).unwrap_err().to_string();

@@ -113,7 +113,12 @@ impl Store {
     }
 }
 
-fn insert(db: &Transaction<'_>, at_ms: u64, what: &What, bounds: EventBounds) -> Result<u64, Error> {
+pub(super) fn insert(
+    db: &Transaction<'_>,
+    at_ms: u64,
+    what: &What,
+    bounds: EventBounds,
+) -> Result<u64, Error> {
     db.prepare_cached("INSERT INTO event (at_ms, what) VALUES (?, ?)")?
         .execute(params![at_ms.cast_signed(), render("event", what)?])?;
     let seq = db.last_insert_rowid().cast_unsigned();

@@ -10,6 +10,7 @@ mod sessions;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod updates;
 mod values;
 
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ pub(crate) use values::names;
 
 const SCHEMA_VERSION: i64 = 1;
 const SCHEMA: &str = include_str!("schema.sql");
+const UPDATES: &str = include_str!("updates.sql");
 /// Jobs that may wait for the thread.
 const QUEUE: usize = 64;
 /// Most jobs in one transaction, so that nobody waits long for an answer.
@@ -136,6 +138,7 @@ fn connect(path: &Path) -> Result<Connection, Error> {
         }
         newer => return Err(Error::Schema(newer)),
     }
+    connection.execute_batch(UPDATES)?;
     Ok(connection)
 }
 

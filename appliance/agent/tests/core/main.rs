@@ -13,3 +13,4 @@ mod away;
 mod commands;
 mod enrolment;
 mod support;
+mod updates;

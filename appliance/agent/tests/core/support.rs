@@ -121,6 +121,8 @@ pub struct Answers {
     pub enrolments: u32,
     pub renewals: u32,
     pub claim_code: Option<String>,
+    /// What is at `/bundle`, for whoever has the token.
+    pub bundle: Vec<u8>,
 }
 
 const PAIRING: &str = "ABCD-EFGH";
@@ -150,6 +152,31 @@ async fn renewals(State(desk): State<Arc<Desk>>, body: axum::Json<Renewal>) -> a
     let (_, certificate_pem) = desk.authority.sign(&body.csr_pem, None);
     let broker = enrol::Broker { host: "127.0.0.1".to_owned(), port: desk.broker_port };
     axum::Json(Renewed { certificate_pem, ca_pem: desk.authority.pem.clone(), broker })
+}
+
+/// In pieces, so that a test can cut it off anywhere.
+async fn bundle(State(desk): State<Arc<Desk>>, headers: axum::http::HeaderMap) -> axum::response::Response {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+    if text("authorization").as_deref() != Some("Bearer secret") {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let whole = desk.answers.lock().unwrap().bundle.clone();
+    let from = text("range").map(|range| {
+        range.strip_prefix("bytes=").unwrap().strip_suffix('-').unwrap().parse::<usize>().unwrap()
+    });
+    let pieces: Vec<Vec<u8>> = whole[from.unwrap_or(0)..].chunks(64 << 10).map(<[u8]>::to_vec).collect();
+    let body = tokio_stream::StreamExt::then(tokio_stream::iter(pieces), |piece| async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Ok::<_, std::io::Error>(piece)
+    });
+    let response = axum::response::Response::builder().header("etag", "\"one\"");
+    let response = match from {
+        Some(from) => response
+            .status(206)
+            .header("content-range", format!("bytes {from}-{}/{}", whole.len() - 1, whole.len())),
+        None => response.header("content-length", whole.len()),
+    };
+    response.body(axum::body::Body::from_stream(body)).unwrap()
 }
 
 struct TlsListener {
@@ -200,6 +227,7 @@ pub struct World {
     broker: Option<Child>,
     agent: Option<Child>,
     serving: JoinHandle<()>,
+    pub fleet_url: String,
     /// Seconds that the box's clock is wrong by.
     pub skew_s: i64,
     /// More lines of `agent.toml`, top level first.
@@ -260,6 +288,7 @@ impl World {
         let router = Router::new()
             .route("/api/v1/time", get(time))
             .route("/api/v1/enrolments", post(enrolments))
+            .route("/bundle", get(bundle))
             .route("/api/v1/boxes/{id}/certificate", post(renewals))
             .with_state(desk.clone());
         let listener = TlsListener { tcp, acceptor: TlsAcceptor::from(Arc::new(config)) };
@@ -271,6 +300,7 @@ impl World {
             broker: None,
             agent: None,
             serving,
+            fleet_url,
             skew_s: 0,
             extra: String::new(),
         };

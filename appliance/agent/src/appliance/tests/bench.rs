@@ -335,6 +335,7 @@ impl Bench {
             events,
             fleet,
             identity: identity.files.clone(),
+            held: false,
         };
         (Host::new(config).parts(&context).await.unwrap(), store)
     }

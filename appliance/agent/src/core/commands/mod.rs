@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nodi_daemon::watchdog::Beat;
 use nodi_mqtt::Link;
 use nodi_protocol::fleet::Payload as _;
 use nodi_protocol::fleet::command::{Command, State, Status};
@@ -53,6 +54,7 @@ pub(crate) struct Commands {
     pub config: config::Commands,
     /// Commands from before this time may have run: the memory of them was lost.
     pub lost_ms: u64,
+    pub beat: Beat,
 }
 
 /// Commands that are not done with, and everything that goes on for them.
@@ -83,6 +85,7 @@ impl Commands {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut forget = tokio::time::interval(FORGET_EVERY);
         loop {
+            desk.parts.beat.beat();
             tokio::select! {
                 order = orders.recv() => match order {
                     Some(Order::Connected) => desk.connected(),
