@@ -154,6 +154,11 @@ fn set_bad(board: &mut impl Board, slot: Slot) -> Result<(), Error> {
     if slot == running {
         return switch_or_stay(board, rest, running);
     }
+    let is_next = info.active == slot || board.read(Variable::ChainNext)?.is_some();
+    // An installation that was cut begins again, maybe before the running slot was called good: nothing is given up by it.
+    if !is_next && board.read(status_of(slot)).is_ok_and(|is| is == Some(status::UNBOOTABLE)) {
+        return Ok(());
+    }
     // A slot on trial: the other one is what is left if it fails.
     if !is_confirmed(board, running)? {
         return Err(Error::LastSlot(format!(
@@ -161,7 +166,7 @@ fn set_bad(board: &mut impl Board, slot: Slot) -> Result<(), Error> {
         )));
     }
     // An installation that was not booted yet is about to be written over: the next boot must not go there.
-    if info.active == slot || board.read(Variable::ChainNext)?.is_some() {
+    if is_next {
         switch(board, running)?;
     }
     mark(board, slot, status::UNBOOTABLE)

@@ -160,6 +160,18 @@ fn of_two_slots_one_is_always_left() {
 }
 
 #[test]
+fn an_installation_that_was_cut_can_begin_again_before_anything_else() {
+    let mut model = Model::new();
+    ask(&mut model, &["set-state", "B", "bad"]).unwrap();
+    model.images[1] = Image::Torn;
+    // Up again, and not called good yet.
+    assert_eq!(model.power_cut(), Some(Slot::A));
+    assert!(model.register.unwrap()[0] < ATTEMPTS);
+    install(&mut model, Image::Good).unwrap();
+    assert_eq!(model.boot(), Some(Slot::B));
+}
+
+#[test]
 fn a_slot_on_trial_does_not_give_up_the_one_before_it() {
     let mut model = Model::new();
     install(&mut model, Image::Good).unwrap();
