@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use nodi_daemon::settings::{self, Settings};
+use nodi_daemon::watchdog::{Beat, Watchdog};
 use nodi_daemon::{exit, logging, shutdown, systemd};
 use nodi_transcode::backend::{self, Detected};
 use nodi_transcode::capacity::{Capacity, calibrate};
@@ -103,7 +104,7 @@ fn work(config: &Config) -> u8 {
     }
 }
 
-/// The worker itself needs no runtime; signals are waited for on a thread of their own.
+/// The worker itself needs no runtime; signals are waited for, and the worker is watched, on a thread of their own.
 fn stop_on_signals(stop: &Stop) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let asked = {
@@ -113,13 +114,30 @@ fn stop_on_signals(stop: &Stop) -> std::io::Result<()> {
     let stop = stop.clone();
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         runtime.block_on(async {
-            asked.wait().await;
-            stop.ask();
+            let watchdog = Watchdog::of_unit();
+            let stopping = async {
+                asked.wait().await;
+                stop.ask();
+            };
             // Stays for the second signal and the deadline.
-            std::future::pending::<()>().await;
+            tokio::join!(stopping, watch(&stop, watchdog.part("the session")), watchdog.clone().run());
         });
     })?;
     Ok(())
+}
+
+/// Beats while the worker comes back to its input.
+async fn watch(stop: &Stop, beat: Beat) {
+    let Some(every) = beat.every() else { return };
+    let mut seen = stop.looks();
+    loop {
+        tokio::time::sleep(every).await;
+        let looks = stop.looks();
+        if looks != seen {
+            seen = looks;
+            beat.beat();
+        }
+    }
 }
 
 #[allow(clippy::print_stdout, reason = "a command that a person runs to read what it prints")]

@@ -14,7 +14,7 @@ mod writer;
 
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nodi_daemon::exit;
 
@@ -74,16 +74,30 @@ impl Error {
 
 /// Asks a worker to finish what it has and to end.
 #[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
+pub struct Stop(Arc<Asked>);
+
+#[derive(Debug, Default)]
+struct Asked {
+    asked: AtomicBool,
+    looks: AtomicU64,
+}
 
 impl Stop {
     pub fn ask(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.asked.store(true, Ordering::Release);
     }
 
+    /// The worker looks each time that it comes back to its input, several times a second.
     #[must_use]
     pub fn is_asked(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.looks.fetch_add(1, Ordering::Relaxed);
+        self.0.asked.load(Ordering::Acquire)
+    }
+
+    /// How often the worker has looked: one that does not look any more hangs.
+    #[must_use]
+    pub fn looks(&self) -> u64 {
+        self.0.looks.load(Ordering::Relaxed)
     }
 }
 
