@@ -19,14 +19,14 @@ pub fn status(text: &str) {
     notify(&[NotifyState::Status(text)]);
 }
 
-/// The real work was seen to move; call it from the check, not from a timer.
-pub fn alive() {
+/// All parts of the process were seen to work; [`Watchdog`](crate::watchdog::Watchdog) alone calls it.
+pub(crate) fn alive() {
     notify(&[NotifyState::Watchdog]);
 }
 
 /// How often [`alive`] has to be called: half of `WatchdogSec=`; `None` when no watchdog is set.
 #[must_use]
-pub fn watchdog_interval() -> Option<Duration> {
+pub(crate) fn watchdog_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|limit| limit / 2)
 }
 
