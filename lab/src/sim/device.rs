@@ -13,6 +13,7 @@ use nodi_protocol::fleet::event::{Ack, Event, What};
 use nodi_protocol::fleet::presence::Presence;
 use nodi_protocol::fleet::session::{self, Session};
 use nodi_protocol::fleet::topic::{BoxTopic, Topic};
+use nodi_protocol::fleet::update;
 use nodi_protocol::{BoxId, CommandId, SessionId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -20,6 +21,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::enrol::Identity;
 use super::random::Random;
+use super::update::{Done, Software};
 use super::vitals::{self, Vitals};
 use super::{Behaviour, Counters};
 
@@ -47,6 +49,8 @@ pub(crate) enum Order {
 /// How one life of the connection ended.
 enum Fate {
     Away(Duration),
+    /// For another version: with another boot id.
+    Rebooting(Duration),
     Hung(Held),
     Stopped,
 }
@@ -71,6 +75,9 @@ pub(crate) struct Device {
 struct Memory {
     vitals: Vitals,
     boot_id: String,
+    software: Software,
+    /// The box goes away for so long, for an update.
+    reboots: Option<Duration>,
     reported: Reported,
     sessions: BTreeMap<SessionId, (Session, Instant)>,
     /// Commands that are under way, with the state that comes next and when.
@@ -88,6 +95,7 @@ struct Names {
     identity: Identity,
     index: usize,
     boot_id: String,
+    version: String,
     connection: Arc<AtomicU64>,
 }
 
@@ -97,7 +105,7 @@ impl Prepare for Names {
             online: false,
             boot_id: self.boot_id.clone(),
             connection: self.connection.fetch_add(1, Ordering::Relaxed) + 1,
-            version: VERSION.to_owned(),
+            version: self.version.clone(),
             at_ms: now_ms(),
             hardware: Some(vitals::hardware(self.index)),
         };
@@ -120,6 +128,8 @@ impl Device {
         let mut memory = Memory {
             vitals: Vitals::new(&mut self.random),
             boot_id: format!("{:032x}", self.random.wide()),
+            software: Software::new(VERSION),
+            reboots: None,
             reported: Reported {
                 applied: 0,
                 epoch: String::new(),
@@ -149,6 +159,12 @@ impl Device {
                     self.counters.flaps.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(pause).await;
                 }
+                Fate::Rebooting(pause) => {
+                    tokio::time::sleep(pause).await;
+                    memory.boot_id = format!("{:032x}", self.random.wide());
+                    let version = memory.software.running().to_owned();
+                    memory.happened(What::Booted { boot_id: memory.boot_id.clone(), version });
+                }
                 Fate::Hung(_held) => std::future::pending().await,
                 Fate::Stopped => return,
             }
@@ -163,6 +179,7 @@ impl Device {
             identity: self.identity.clone(),
             index: self.index,
             boot_id: memory.boot_id.clone(),
+            version: memory.software.running().to_owned(),
             connection: Arc::clone(connection),
         };
         let (link, mut events, driver) = nodi_mqtt::open(options, names);
@@ -199,7 +216,12 @@ impl Device {
                         log::warn!("{}: {what}: {reason}", self.identity.id);
                     }
                 },
-                () = sleep_until(next), if online => self.due(&link, memory).await,
+                () = sleep_until(next), if online => {
+                    self.due(&link, memory).await;
+                    if let Some(pause) = memory.reboots.take() {
+                        break Fate::Rebooting(pause);
+                    }
+                }
                 () = sleep_until(next_flap) => break Fate::Away(self.flap_pause()),
                 order = self.orders.recv() => match order {
                     Some(Order::Cut(pause)) => break Fate::Away(pause),
@@ -244,6 +266,9 @@ impl Device {
         for (session, (report, _)) in &memory.sessions {
             self.say(link, BoxTopic::Session(*session), report, true).await;
         }
+        if let Some(report) = memory.software.last() {
+            self.say(link, BoxTopic::UpdateStatus, report, true).await;
+        }
         for event in &memory.events {
             self.say(link, BoxTopic::Event, event, false).await;
         }
@@ -272,6 +297,17 @@ impl Device {
                     if state == State::Accepted {
                         memory.commands.insert(id, (State::Running, Instant::now() + STEP));
                     }
+                }
+            }
+            BoxTopic::Update => {
+                let report = if message.payload.is_empty() {
+                    memory.software.withdraw(&memory.boot_id)
+                } else {
+                    let order = update::Order::from_json(&message.payload).ok();
+                    order.and_then(|order| memory.software.take(order, &memory.boot_id))
+                };
+                if let Some(report) = report {
+                    self.say(link, BoxTopic::UpdateStatus, &report, true).await;
                 }
             }
             BoxTopic::EventAck => {
@@ -304,12 +340,40 @@ impl Device {
                 memory.commands.remove(&id);
             }
         }
+        self.update(link, memory, now).await;
         if memory.next_telemetry <= now {
             self.measure(link, memory, now).await;
         }
         if memory.next_report <= now {
             memory.next_report = now + REPORT;
             self.report_sessions(link, memory).await;
+        }
+    }
+
+    async fn update(&mut self, link: &Link, memory: &mut Memory, now: Instant) {
+        let live = memory.sessions.len();
+        let Some(done) = memory.software.step(now, live, &memory.boot_id, &mut self.random) else { return };
+        match done {
+            Done::Said(report) => self.say(link, BoxTopic::UpdateStatus, &*report, true).await,
+            Done::Reboots(report, away) => {
+                self.say(link, BoxTopic::UpdateStatus, &*report, true).await;
+                // Nothing goes on through a reboot.
+                for id in std::mem::take(&mut memory.sessions).into_keys() {
+                    self.send(link, Message::retained(self.topic(BoxTopic::Session(id)), Vec::new())).await;
+                }
+                memory.reboots = Some(away);
+            }
+            Done::Ended(report) => {
+                memory.happened(What::UpdateEnded {
+                    update: report.id,
+                    state: report.state,
+                    from: report.from.clone(),
+                    to: report.to.clone(),
+                    message: report.message.clone(),
+                });
+                self.say(link, BoxTopic::UpdateStatus, &*report, true).await;
+                self.tell_newest_event(link, memory).await;
+            }
         }
     }
 
@@ -396,7 +460,7 @@ impl Device {
             online: false,
             boot_id: memory.boot_id.clone(),
             connection: connection.load(Ordering::Relaxed),
-            version: VERSION.to_owned(),
+            version: memory.software.running().to_owned(),
             at_ms: now_ms(),
             hardware: None,
         };
@@ -439,7 +503,7 @@ impl Memory {
     fn next_due(&self) -> Instant {
         let report = if self.sessions.is_empty() { None } else { Some(self.next_report) };
         let commands = self.commands.values().map(|(_, at)| *at);
-        commands.chain(report).fold(self.next_telemetry, Instant::min)
+        commands.chain(report).chain(self.software.next()).fold(self.next_telemetry, Instant::min)
     }
 
     fn obey(&mut self, desired: Desired) {
@@ -543,7 +607,7 @@ fn topic(id: &BoxId, below: BoxTopic) -> String {
     Topic::Box(id.clone(), below).to_string()
 }
 
-fn now_ms() -> u64 {
+pub(super) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -5,6 +5,7 @@ mod device;
 mod enrol;
 mod random;
 mod sink;
+mod update;
 mod vitals;
 
 use std::path::Path;
