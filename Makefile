@@ -33,6 +33,7 @@ check: ## Formatting, lints, licences, documentation, types: warnings are errors
 	$(CARGO) deny --locked --log-level error check licenses bans sources
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 	scripts/check-units
+	scripts/check-image
 	$${CARGO_TARGET_DIR:-target}/hwtests/venv/bin/ruff check --quiet --no-cache hwtests hwtests/run image/yocto
 	scripts/check-yocto
 	$${CARGO_TARGET_DIR:-target}/yocto/bin/python -B -m pytest -q -p no:cacheprovider image/yocto/checks/tests
