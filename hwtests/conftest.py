@@ -1,6 +1,7 @@
 """The box, its machine and its centre for all tests: one of each a run."""
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,8 @@ _BOXES: list[Box] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Whoever ends the run leaves no machine, namespace or server behind.
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     environment = config.getoption("lg_env", default=None)
     name = Path(environment).stem if environment else "none"
     plugin = ReportPlugin(name)
