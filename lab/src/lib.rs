@@ -20,7 +20,6 @@ pub mod platform;
 pub mod ports;
 pub mod process;
 pub mod publish;
-#[cfg(feature = "rauc-draft")]
 pub mod rauc;
 pub mod sim;
 pub mod site;

@@ -52,7 +52,7 @@ impl Bus {
         let mut process = Process::start(spec)?;
         let begun = std::time::Instant::now();
         while !socket.exists() {
-            process.expect_running()?;
+            process.check_running()?;
             if begun.elapsed() > DEADLINE {
                 return Err(Error::Deadline { what: "the bus".to_owned(), deadline: DEADLINE });
             }

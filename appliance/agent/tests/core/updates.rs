@@ -231,9 +231,9 @@ async fn rauc_that_dies_in_the_middle_is_a_failure_and_the_next_order_works() {
     device.control("{}");
     device.rauc.kill().unwrap();
     device.rauc.wait().unwrap();
-    std::fs::remove_file(device.world.path("bus")).unwrap();
-    device.rauc = serve(&device.world);
     let bus = device.world.path("bus");
+    until("the old bus is gone", || (!bus.exists()).then_some(())).await;
+    device.rauc = serve(&device.world);
     until("the bus", || std::os::unix::net::UnixStream::connect(&bus).ok()).await;
     let update = device.order("2.0.0").await;
     let report = device.end(update).await;

@@ -74,8 +74,15 @@ async fn answer(State(server): State<Arc<Server>>, headers: HeaderMap) -> Respon
         (Does::Breaks(bytes), from) => {
             let begin = from.unwrap_or(0);
             let piece = Bytes::copy_from_slice(&file[begin..(begin + bytes).min(file.len())]);
-            let broken = std::io::Error::other("broken");
-            let body = Body::from_stream(tokio_stream::iter([Ok(piece), Err(broken)]));
+            let parts = [Ok(piece), Err(std::io::Error::other("broken"))];
+            // What was sent before is on its way by then.
+            let body = tokio_stream::StreamExt::then(tokio_stream::iter(parts), async |part| {
+                if part.is_err() {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                part
+            });
+            let body = Body::from_stream(body);
             match from {
                 Some(from) => part(from, body),
                 None => Response::builder().header("etag", "\"v1\"").body(body).unwrap(),

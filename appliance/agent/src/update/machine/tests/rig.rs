@@ -115,6 +115,8 @@ pub(super) struct Box {
     fake: Mutex<Fake>,
     store: Mutex<Option<Store>>,
     directory: Directory,
+    /// Looks at the disk that go on.
+    looking: AtomicU64,
 }
 
 impl Box {
@@ -126,7 +128,10 @@ impl Box {
     async fn call(&self, name: &str, state: State) {
         self.fake().calls.push(name.to_owned());
         let store = self.store.lock().unwrap().clone().unwrap();
-        let record = store.update().await.unwrap().unwrap();
+        self.looking.fetch_add(1, Ordering::Relaxed);
+        let record = store.update().await;
+        self.looking.fetch_sub(1, Ordering::Relaxed);
+        let record = record.unwrap().unwrap();
         assert_eq!(record.report.state, state, "{name}");
         if matches!(name, "install" | "reboot") && state != State::Trial {
             let trial = self.directory.trial().expect("trial.json is there before RAUC can switch");
@@ -323,6 +328,7 @@ impl Rig {
             fake: Mutex::new(fake),
             store: Mutex::new(None),
             directory: Directory::new(&config.directory),
+            looking: AtomicU64::new(0),
         };
         Self {
             root,
@@ -461,6 +467,9 @@ impl Rig {
         machine.turn().await.unwrap();
         for _ in 0..4 {
             tokio::task::yield_now().await;
+            while self.around.looking.load(Ordering::Relaxed) > 0 {
+                tokio::task::yield_now().await;
+            }
         }
         {
             let mut fake = self.fake();
