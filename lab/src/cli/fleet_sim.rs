@@ -41,6 +41,9 @@ pub(crate) struct FleetSim {
     /// Share of boxes with a live session
     #[arg(long, default_value_t = 0.05)]
     live: f32,
+    /// Share of updates that do not come through their trial
+    #[arg(long, default_value_t = 0.02)]
+    update_failures: f32,
     /// No box loses its connection
     #[arg(long)]
     steady: bool,
@@ -63,6 +66,7 @@ pub(crate) async fn run(args: FleetSim) -> anyhow::Result<ExitCode> {
         telemetry: Duration::from_secs(args.telemetry_s.max(1)),
         live: args.live,
         flapping: !args.steady,
+        update_failures: args.update_failures,
     };
     let starting = async {
         // Before anything is started that has to hold as many connections.

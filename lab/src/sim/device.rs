@@ -352,7 +352,15 @@ impl Device {
 
     async fn update(&mut self, link: &Link, memory: &mut Memory, now: Instant) {
         let live = memory.sessions.len();
-        let Some(done) = memory.software.step(now, live, &memory.boot_id, &mut self.random) else { return };
+        let Some(done) = memory.software.step(
+            now,
+            live,
+            &memory.boot_id,
+            &mut self.random,
+            self.behaviour.update_failures,
+        ) else {
+            return;
+        };
         match done {
             Done::Said(report) => self.say(link, BoxTopic::UpdateStatus, &*report, true).await,
             Done::Reboots(report, away) => {

@@ -39,11 +39,13 @@ pub struct Behaviour {
     pub live: f32,
     /// Whether one box in a hundred loses its connection now and then.
     pub flapping: bool,
+    /// Share of updates that do not come through their trial, 0 to 1.
+    pub update_failures: f32,
 }
 
 impl Default for Behaviour {
     fn default() -> Self {
-        Self { telemetry: Duration::from_secs(10), live: 0.05, flapping: true }
+        Self { telemetry: Duration::from_secs(10), live: 0.05, flapping: true, update_failures: 0.0 }
     }
 }
 

@@ -35,6 +35,8 @@ struct Updating {
     state: State,
     step: u8,
     next: Instant,
+    /// It will not come through its trial.
+    fails: bool,
     /// The trial failed: the old version runs again.
     back: bool,
 }
@@ -90,7 +92,8 @@ impl Software {
             return Some(self.end(&order, State::Failed, "this version runs already", boot_id));
         }
         let next = Instant::now() + STEP;
-        self.current = Some(Updating { order, state: State::Waiting, step: 0, next, back: false });
+        self.current =
+            Some(Updating { order, state: State::Waiting, step: 0, next, fails: false, back: false });
         self.report("", boot_id)
     }
 
@@ -107,6 +110,7 @@ impl Software {
         live: usize,
         boot_id: &str,
         random: &mut Random,
+        failures: f32,
     ) -> Option<Done> {
         let current = self.current.as_mut().filter(|current| current.next <= now)?;
         current.next = now + STEP.mul_f32(random.between(0.6, 1.4));
@@ -114,6 +118,7 @@ impl Software {
         match current.state {
             State::Waiting => {
                 (current.state, current.step) = (State::Downloading, 0);
+                current.fails = random.chance(failures) || current.order.bundle.version.contains(BROKEN);
                 self.report("downloads the bundle", boot_id).map(|report| Done::Said(Box::new(report)))
             }
             State::Downloading if current.step < STEPS => {
@@ -149,7 +154,7 @@ impl Software {
                 self.report("the health gate waits for a picture", boot_id)
                     .map(|report| Done::Said(Box::new(report)))
             }
-            _ if current.order.bundle.version.contains(BROKEN) && !current.back => {
+            _ if current.fails && !current.back => {
                 current.back = true;
                 let away = Duration::from_secs_f32(random.between(REBOOT_S / 3.0, REBOOT_S));
                 current.next = now + away;
