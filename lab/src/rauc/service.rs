@@ -1,4 +1,5 @@
 //! RAUC's object on the bus, one connection per box, and the health gate beside it.
+#![allow(clippy::needless_pass_by_value, reason = "arguments of methods come from the bus by value")]
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -91,7 +91,7 @@ async fn answer(State(server): State<Arc<Server>>, headers: HeaderMap) -> Respon
         (Does::Other, _) => whole(vec![b'x'; file.len()]),
         (Does::TooShort, _) => whole(file[1..].to_vec()),
         (Does::TooLong, _) => {
-            let body = tokio_stream::iter([file.clone(), vec![0]].map(|part| Ok::<_, std::io::Error>(part)));
+            let body = tokio_stream::iter([file.clone(), vec![0]].map(Ok::<_, std::io::Error>));
             Response::new(Body::from_stream(body))
         }
         (Does::Serves | Does::Whole | Does::Elsewhere, _) => whole(file.clone()),

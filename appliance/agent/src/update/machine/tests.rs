@@ -9,9 +9,9 @@ use super::super::files::Directory;
 use super::*;
 use rig::{Install, Rig, TODAY, gate, order};
 
-/// What an update goes through when nothing happens.
-const STATES: [State; 6] =
-    [State::Waiting, State::Downloading, State::Installing, State::Rebooting, State::Trial, State::Confirmed];
+/// What is told of an update when nothing happens: it waits for nothing.
+const STATES: [State; 5] =
+    [State::Downloading, State::Installing, State::Rebooting, State::Trial, State::Confirmed];
 
 #[tokio::test]
 async fn an_update_goes_through_its_states_and_leaves_nothing() {
