@@ -1,6 +1,7 @@
 // A real RAUC bundle, as small as one can be: the server reads it, and simulated boxes do as if they had installed it.
 
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -50,7 +51,8 @@ export class Bundles {
         '',
       ].join('\n'),
     );
-    writeFileSync(join(content, 'rootfs.img'), Buffer.alloc(1 << 16, version));
+    // What can be compressed to nothing is too small for RAUC.
+    writeFileSync(join(content, 'rootfs.img'), randomBytes(1 << 16));
     const file = join(this.#dir, `${version}.raucb`);
     this.#run('rauc', [
       'bundle',

@@ -52,7 +52,7 @@ export async function software({ platform, report, screenshots }) {
         const file = files.make({ version, compatible, description: `Journey ${mark}` });
         await page.locator('input[type=file]').setInputFiles(file);
         const listed = page.getByRole('listitem').filter({ hasText: version });
-        await listed.getByText(compatible).waitFor();
+        await listed.getByRole('code').filter({ hasText: compatible }).waitFor();
         await listed.getByText(`Journey ${mark}`).waitFor();
       });
     }
@@ -110,7 +110,7 @@ export async function software({ platform, report, screenshots }) {
       await person.goto('/software');
       await page.getByRole('link', { name: `Roll out version ${broken} for ${compatible}` }).click();
       await person.heading('New rollout');
-      await page.getByText(/^First /).waitFor();
+      await page.getByRole('listitem').filter({ hasText: /^First / }).waitFor();
       await page.getByLabel('After a stage, watch it for').selectOption('0');
       await page.getByLabel('Do not wait for quiet boxes').check();
       await page.getByRole('button', { name: /^Start on/ }).click();
