@@ -110,7 +110,10 @@ export async function software({ platform, report, screenshots }) {
       await person.goto('/software');
       await page.getByRole('link', { name: `Roll out version ${broken} for ${compatible}` }).click();
       await person.heading('New rollout');
-      await page.getByRole('listitem').filter({ hasText: /^First / }).waitFor();
+      await page
+        .getByRole('listitem')
+        .filter({ hasText: /^First / })
+        .waitFor();
       await page.getByLabel('After a stage, watch it for').selectOption('0');
       await page.getByLabel('Do not wait for quiet boxes').check();
       await page.getByRole('button', { name: /^Start on/ }).click();
