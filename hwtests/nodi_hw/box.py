@@ -163,7 +163,7 @@ class Box:
         return self.try_run(f"journalctl --no-pager -o cat -b {boot} -n {lines} -u {unit}")[1]
 
     def boot_id(self) -> str:
-        return self.read("/proc/sys/kernel/random/boot_id")
+        return self.run("cat /run/nodi-hw/boot-id 2>/dev/null || cat /proc/sys/kernel/random/boot_id")
 
     def id(self) -> str:
         """Who it is to the fleet, once that let it in."""

@@ -42,6 +42,10 @@ SLOW_BPS = 300_000_000
 INTERFACE = "cable0"
 RTMP_PORT = 1935
 SLOTS = ("A", "B")
+# A process in a sandbox with a /proc of its own reads the boot id of the machine's kernel there, which is the same in every
+# boot of a container.
+BOOT_ID = "/run/nodi-hw/boot-id"
+READS_BOOT_ID = ("agent.toml", "health.toml")
 
 
 @target_factory.reg_resource
@@ -166,6 +170,8 @@ class NspawnDriver(CommandMixin, Driver, CommandProtocol, FileTransferProtocol, 
         loops.mount(self.slots[slot], self._root, "ro")
         self._mounted = slot
         self._boots += 1
+        (self.directory / "boot-id").write_text(f"{uuid.uuid4()}\n")
+        configuration = self._configuration()
         command = [
             "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--read-only",
             f"--directory={self._root}",
@@ -178,6 +184,8 @@ class NspawnDriver(CommandMixin, Driver, CommandProtocol, FileTransferProtocol, 
             *(f"--bind={node}:/dev/{node.name}" for node in self._nodes),
             "--bind=/dev/loop-control",
             f"--bind-ro={self._network}:/run/systemd/network/10-cable.network",
+            f"--bind-ro={self.directory / 'boot-id'}:{BOOT_ID}",
+            f"--bind-ro={configuration}:/etc/nodi",
             f"--setenv=NODI_SLOT={slot}",
             # What image/qemu/boot/init does where there is one.
             f"--uuid={self._uuid}",
@@ -188,6 +196,17 @@ class NspawnDriver(CommandMixin, Driver, CommandProtocol, FileTransferProtocol, 
             )
         child = self._child
         self._leader = until("the container's first process", lambda: self._find_leader(child), 20, 0.02)
+
+    def _configuration(self) -> Path:
+        """The slot's own, told where a container's boot id is."""
+        configuration = self.directory / "configuration"
+        shutil.rmtree(configuration, ignore_errors=True)
+        shutil.copytree(self._root / "etc/nodi", configuration, symlinks=True)
+        for name in READS_BOOT_ID:
+            file = configuration / name
+            text = file.read_text() if file.exists() else ""
+            file.write_text(f'boot_id = "{BOOT_ID}"\n{text}')
+        return configuration
 
     def _find_leader(self, child: subprocess.Popen[bytes]) -> int:
         if child.poll() is not None:
