@@ -16,6 +16,8 @@ class Bundle:
 
     path: Path
     version: str
+    # What the fleet server is told where it cannot read the manifest.
+    compatible: str | None = None
 
 
 class Bundles:
@@ -25,6 +27,8 @@ class Bundles:
     GOOD = ("101.0.0", "102.0.0")
     BROKEN = "103.0.0"
     BAD = "104.0.0"
+    BOARD = "nodi-qemux86-64"
+    ANOTHER_BOARD = "nodi-another-board"
 
     def __init__(self, kind: str) -> None:
         self._format = kind
@@ -42,7 +46,8 @@ class Bundles:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(command)}:\n{done.stderr}")
-        return Bundle(Path(done.stdout.splitlines()[-1]), version)
+        board = self.ANOTHER_BOARD if self.ANOTHER_BOARD in wrong else self.BOARD
+        return Bundle(Path(done.stdout.splitlines()[-1]), version, board if self._format == "plain" else None)
 
     def good(self, other_than: str) -> Bundle:
         """One that the box does not run already."""
@@ -56,7 +61,7 @@ class Bundles:
         return self.make(self.BAD, "--key", "stranger")
 
     def for_another_board(self) -> Bundle:
-        return self.make(self.BAD, "--board", "nodi-another-board")
+        return self.make(self.BAD, "--board", self.ANOTHER_BOARD)
 
     def truncated(self) -> Bundle:
         return self.make(self.BAD, "--truncated")

@@ -5,6 +5,8 @@ from typing import Any
 
 import requests
 
+from .bundles import Bundle
+
 # An answer that takes longer than this is none; an upload of a bundle is given more.
 DEADLINE_S = 20
 UPLOAD_S = 300
@@ -58,18 +60,20 @@ class Fleet:
     def put(self, path: str, body: Any) -> Any:
         return self.call("PUT", path, body)
 
-    def upload_bundle(self, bundle: Path) -> dict[str, Any]:
+    def upload_bundle(self, bundle: Bundle) -> dict[str, Any]:
         """The bundle as the server describes it; sent once."""
-        if bundle not in self._bundles:
-            with bundle.open("rb") as content:
+        if bundle.path not in self._bundles:
+            told = {"version": bundle.version, "compatible": bundle.compatible} if bundle.compatible else {}
+            with bundle.path.open("rb") as content:
                 answer = self._http.post(
                     f"{self.base}/api/v1/bundles",
+                    params=told,
                     data=content,
                     headers={"Content-Type": "application/octet-stream"},
                     timeout=UPLOAD_S,
                 )
-            self._bundles[bundle] = dict(self._read(answer))
-        return self._bundles[bundle]
+            self._bundles[bundle.path] = dict(self._read(answer))
+        return self._bundles[bundle.path]
 
     def order(self, box: str, bundle: str, **more: Any) -> dict[str, Any]:
         """Tells one box to become what is in the bundle with this hash."""

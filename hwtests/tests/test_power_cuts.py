@@ -81,7 +81,7 @@ def reach(box: Box, centre: Centre, box_id: str, order: str, point: Point, boots
 def test_power_cut(box: Box, centre: Centre, bundles: Bundles, report: Report, point: Point) -> None:
     identity, old = box.id(), box.version()
     bundle = bundles.good(other_than=old)
-    held = centre.fleet.upload_bundle(bundle.path)
+    held = centre.fleet.upload_bundle(bundle)
     box.machine.slow_network(True)
     boots = box.machine.boots()
     try:
