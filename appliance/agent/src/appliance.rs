@@ -33,12 +33,14 @@ impl Host {
 }
 
 impl Assemble for Host {
-    fn hardware(&self) -> Hardware {
+    async fn hardware(&self) -> Hardware {
         let ingest = &self.config.settings.ingest;
+        let source = Source::new(&self.config.telemetry.root);
         Hardware {
             rtmp_url: ingest.rtmp_url.clone(),
             rtmps_url: ingest.rtmps_url.clone(),
-            ..hardware(&Source::new(&self.config.telemetry.root))
+            compatible: own_compatible(&self.config.update, &source).await,
+            ..hardware(&source)
         }
     }
 
@@ -47,9 +49,7 @@ impl Assemble for Host {
     }
 
     async fn parts(self, context: &Context) -> Result<Parts, BoxError> {
-        let mut hardware = self.hardware();
         let config = self.config;
-        hardware.compatible = own_compatible(&config.update, &Source::new(&config.telemetry.root)).await;
         let ingest = Local::new("ingest", &config.settings.ingest.listen)?;
         let uplink = Local::new("uplink", &config.settings.uplink.listen)?;
         let line_rate = LineRate::open(&config.state.join(LINE_RATE));
@@ -99,7 +99,7 @@ impl Assemble for Host {
         // Another ladder is another capacity.
         let changed = crate::seams::Settings::reported(&*settings);
         tasks.spawn(follow_encoder(capacity_command(&config), changed, capacity));
-        Ok(Parts { actions, settings, telemetry: Box::new(telemetry), sessions, hardware, updater, tasks })
+        Ok(Parts { actions, settings, telemetry: Box::new(telemetry), sessions, updater, tasks })
     }
 }
 

@@ -45,8 +45,8 @@ pub struct Context {
 
 /// Puts the other side together. The process's own is [`crate::Host`].
 pub trait Assemble {
-    /// What kind of box this is; asked before it is enrolled.
-    fn hardware(&self) -> Hardware;
+    /// What kind of box this is; asked once, before it is enrolled.
+    fn hardware(&self) -> impl Future<Output = Hardware>;
 
     /// Of the software on the box.
     fn version(&self) -> String {
@@ -69,7 +69,6 @@ pub struct Parts {
     /// All live sessions; `None` until the first look. Each new value is compared with what the fleet was
     /// told, and the difference is sent.
     pub sessions: watch::Receiver<Option<Sessions>>,
-    pub hardware: Hardware,
     pub updater: Arc<dyn Updater>,
     /// Everything that runs in the background for these. One that ends or panics ends the agent, so that
     /// it is started anew.

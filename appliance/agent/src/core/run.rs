@@ -12,7 +12,7 @@ use nodi_protocol::BoxId;
 use nodi_protocol::enrol::Enrolled;
 use nodi_protocol::fleet::Payload as _;
 use nodi_protocol::fleet::event::What;
-use nodi_protocol::fleet::presence::Presence;
+use nodi_protocol::fleet::presence::{Hardware, Presence};
 use nodi_protocol::fleet::topic::{BoxTopic, Topic};
 use nodi_protocol::fleet::update::Report;
 use tokio::sync::{Notify, mpsc, watch};
@@ -167,7 +167,8 @@ impl Ground {
     async fn work(&self, host: impl Assemble, tasks: &mut JoinSet<()>) -> Result<(), Error> {
         let version = host.version();
         self.note_boot(&version).await?;
-        let Some(enrolled) = self.enrolled(&host).await? else { return Ok(()) };
+        let hardware = host.hardware().await;
+        let Some(enrolled) = self.enrolled(&hardware).await? else { return Ok(()) };
         let context = Context {
             box_id: self.identity.box_id.clone(),
             boot_id: self.boot_id.clone(),
@@ -187,7 +188,7 @@ impl Ground {
             clock: self.clock.clone(),
             boot_id: self.boot_id.clone(),
             version: version.clone(),
-            hardware: parts.hardware.clone(),
+            hardware,
             presence: presence.clone(),
             tls: None,
         };
@@ -220,7 +221,7 @@ impl Ground {
         Ok(())
     }
 
-    async fn enrolled(&self, host: &impl Assemble) -> Result<Option<Enrolled>, Error> {
+    async fn enrolled(&self, hardware: &Hardware) -> Result<Option<Enrolled>, Error> {
         if let Some(enrolled) = self.identity.enrolled()? {
             return Ok(Some(enrolled));
         }
@@ -229,7 +230,7 @@ impl Ground {
             &self.identity,
             &self.fleet,
             &self.clock,
-            &host.hardware(),
+            hardware,
             &self.config.provisioning,
             &self.config.pairing_file,
             &self.shutdown,
@@ -260,7 +261,7 @@ impl Ground {
         let doubt = self.doubt.clone();
         tasks.spawn(async move { dispatch.run(arrivals, &doubt).await });
 
-        let Parts { actions, settings, telemetry, sessions, hardware: _, updater, tasks: host_tasks } = parts;
+        let Parts { actions, settings, telemetry, sessions, updater, tasks: host_tasks } = parts;
         let reported = settings.reported();
         tasks.spawn(keep::keep(
             link.clone(),

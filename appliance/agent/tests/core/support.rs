@@ -18,7 +18,7 @@ use nodi_protocol::enrol::{Enrolled, Renewal, Renewed, Request, Time, Waiting};
 use nodi_protocol::fleet::Payload;
 use nodi_protocol::fleet::command::{Action, Command, Status};
 use nodi_protocol::fleet::event::{Ack, Event as BoxEvent};
-use nodi_protocol::fleet::presence::Presence;
+use nodi_protocol::fleet::presence::{Hardware, Presence};
 use nodi_protocol::fleet::topic::{BoxTopic, Topic};
 use nodi_protocol::{BoxId, CommandId, enrol};
 use rcgen::{
@@ -121,6 +121,8 @@ pub struct Answers {
     pub enrolments: u32,
     pub renewals: u32,
     pub claim_code: Option<String>,
+    /// Of the last request to be let in.
+    pub hardware: Option<Hardware>,
     /// What is at `/bundle`, for whoever has the token.
     pub bundle: Vec<u8>,
 }
@@ -134,6 +136,7 @@ async fn time() -> axum::Json<Time> {
 async fn enrolments(State(desk): State<Arc<Desk>>, body: axum::Json<Request>) -> axum::response::Response {
     let mut answers = desk.answers.lock().unwrap();
     answers.claim_code.clone_from(&body.claim_code);
+    answers.hardware = Some(body.hardware.clone());
     let (box_id, certificate_pem) = desk.authority.sign(&body.csr_pem, answers.life);
     if answers.waits > 0 {
         answers.waits -= 1;

@@ -176,6 +176,12 @@ fn serve(world: &World) -> Child {
 #[tokio::test]
 async fn a_box_becomes_the_new_version_says_so_and_goes_back_when_it_has_to() {
     let mut device = Device::new().await;
+    let asked = device.world.desk.answers.lock().unwrap().hardware.clone();
+    assert_eq!(
+        asked.unwrap().compatible.as_deref(),
+        Some("nodi-qemux86-64"),
+        "who asks to be let in says so"
+    );
     let update = device.order("2.0.0").await;
     let report = device.end(update).await;
     assert_eq!((report.state, report.slot.as_deref()), (State::Confirmed, Some("B")), "{report:?}");

@@ -216,7 +216,15 @@ fn progress(snapshot: &Snapshot, now_ms: i64) -> Option<Step> {
             Gate::Manual => Step::Gate { reason: format!("stage {name} is done; a person has to continue") },
         });
     }
-    let upto = Tally::of(snapshot.members.iter().filter(|member| member.stage <= snapshot.stage));
+    let upto = || snapshot.members.iter().filter(|member| member.stage <= snapshot.stage);
+    if plan.is_canary(snapshot.stage)
+        && upto().all(|member| matches!(member.standing, Standing::Excluded { .. }))
+    {
+        // Nobody tried it: that is no success.
+        let reason = "no box of the canary can take the bundle any more".to_owned();
+        return Some(Step::Halt { reason });
+    }
+    let upto = Tally::of(upto());
     let (total, percent) = (upto.total(), plan.success_percent);
     if !Tally::reaches(upto.confirmed + upto.open(), percent, total) {
         let reason = format!(

@@ -101,6 +101,18 @@ fn a_stage_that_is_done_soaks_and_then_the_next_one_begins() {
 }
 
 #[test]
+fn a_canary_that_nobody_is_proves_nothing() {
+    let gone = Standing::Excluded { returns: true };
+    let unfit = Some("another board".to_owned());
+    let canary = Member { unfit, ..member(0, 0, gone) };
+    let mut now = snapshot(vec![canary, member(1, 1, Pending)]);
+    assert!(is_halt(&decide(&now, 0), "no box of the canary"));
+    // It is itself again.
+    now.members[0].unfit = None;
+    assert_eq!(decide(&now, 0), [Step::Return { id: id(0), stage: 0 }]);
+}
+
+#[test]
 fn it_is_over_when_everybody_has_said_a_word() {
     let mut now = snapshot(vec![member(0, 0, Confirmed), member(1, 1, Running)]);
     now.stage = 1;
@@ -159,7 +171,8 @@ fn without_its_bundle_it_halts() {
 
 #[test]
 fn a_stage_without_boxes_is_passed() {
-    let now = snapshot(vec![member(0, 1, Pending)]);
+    let shares = plan(0, &[1, 100]);
+    let now = Snapshot { plan: shares, ..snapshot(vec![member(0, 1, Pending)]) };
     assert_eq!(decide(&now, 0), [Step::Soak]);
 }
 

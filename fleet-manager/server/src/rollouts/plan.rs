@@ -191,6 +191,11 @@ impl Plan {
         usize::from(!self.canary.is_empty())
     }
 
+    #[must_use]
+    pub(super) fn is_canary(&self, stage: usize) -> bool {
+        stage < self.canaries()
+    }
+
     /// What a stage is called.
     #[must_use]
     pub(super) fn stage_name(&self, stage: usize) -> String {
