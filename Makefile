@@ -17,7 +17,7 @@ demo: build web ## The whole platform on this machine, with a test stream: print
 	@scripts/setup lab
 	@$(CARGO) run --quiet --locked --package nodi-lab --bin nodi-lab -- up --test-stream --port 8080 --dashboard-port 8081 --rtmp-port 1935
 
-test: web ## All tests: Rust, documentation examples, pages, end to end, short runs of the fuzzers and of Schemathesis
+test: web ## All tests: Rust, documentation examples, pages, end to end, the box in a container, short runs of the fuzzers and of Schemathesis
 	@scripts/setup build lab test
 	$(CARGO) build --locked --workspace --bins --tests
 	$(CARGO) nextest run --locked --workspace --no-fail-fast
@@ -25,6 +25,9 @@ test: web ## All tests: Rust, documentation examples, pages, end to end, short r
 	npm --prefix $(WEB) test
 	scripts/fuzz 10
 	fleet-manager/server/tests/schemathesis/run
+	@scripts/setup image emulator hwtest
+	hwtests/run --if-possible nspawn -m "not slow"
+	hwtests/run --if-possible qemu tests/test_boot.py -m quick
 
 check: ## Formatting, lints, licences, documentation, types: warnings are errors
 	@scripts/setup build web check
@@ -48,11 +51,11 @@ bench: ## Our processes beside their peers on this machine, as tables (release b
 	lab/bench/run
 
 image-qemu: build ## The emulated box: a disk for QEMU, a root file system and a bundle, in target/image (needs root)
-	@scripts/setup image
+	@scripts/setup image emulator
 	image/qemu/build all
 
 hwtest: build ## The image in a container and on the emulated board: boots, sandboxes, streams, updates, power cuts (needs root)
-	@scripts/setup lab image hwtest
+	@scripts/setup lab image emulator hwtest
 	hwtests/run nspawn
 	hwtests/run qemu
 

@@ -23,6 +23,21 @@ pub trait Validate {
     fn validate(&self) -> Result<(), (&'static str, String)>;
 }
 
+/// For [`Validate`]: a number and where it has to be.
+///
+/// # Errors
+/// The key and what is wrong with its value.
+pub fn in_range<T: PartialOrd + std::fmt::Display>(
+    key: &'static str,
+    value: T,
+    range: std::ops::RangeInclusive<T>,
+) -> Result<(), (&'static str, String)> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err((key, format!("{value} is not between {} and {}", range.start(), range.end())))
+}
+
 /// Reads, parses and validates the file at `path`.
 pub fn load<T: DeserializeOwned + Validate>(path: &Path) -> Result<T, Error> {
     let text = read(path)?;

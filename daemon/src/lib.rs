@@ -6,6 +6,7 @@ pub mod damage;
 pub mod exit;
 pub mod files;
 pub mod logging;
+pub mod process;
 pub mod settings;
 pub mod shutdown;
 pub mod systemd;

@@ -119,6 +119,13 @@ impl Settings {
         &self.state
     }
 
+    /// Says in the log if the file is unusable: to be called once there is a log.
+    pub fn complain(&self) {
+        if let Some(error) = &self.state.error {
+            log::error!(error:%; "the settings are unusable; the configuration counts alone");
+        }
+    }
+
     fn refuse<T>(&mut self, path: &str, reason: String) -> Option<T> {
         log::error!(path:%, reason:%; "the settings are unusable; those read before stay in force");
         self.state.error = Some(reason);

@@ -43,13 +43,13 @@ pub struct Grant {
 /// Why a key is refused. The texts are meant for the streamer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("this is not a stream key; copy it again from your channel page")]
+    #[error("this is not a stream key; copy it again from your studio")]
     Malformed,
     #[error("this stream key was not issued by this platform")]
     Foreign,
-    #[error("this stream key has expired; create a new one on your channel page")]
+    #[error("this stream key has expired; create a new one in your studio")]
     Expired,
-    #[error("this stream key was revoked; create a new one on your channel page")]
+    #[error("this stream key was revoked; create a new one in your studio")]
     Revoked,
     #[error("this channel is suspended; ask the operators of the platform")]
     Suspended,

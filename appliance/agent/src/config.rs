@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use nodi_daemon::config::Validate;
+use nodi_daemon::config::{Validate, in_range};
 use serde::Deserialize;
 
 use crate::{actions, sessions, settings, telemetry, update};
@@ -151,13 +151,6 @@ impl Default for Commands {
 
 impl Validate for Config {
     fn validate(&self) -> Result<(), (&'static str, String)> {
-        let in_range = |key, value: u64, range: std::ops::RangeInclusive<u64>| {
-            if range.contains(&value) {
-                Ok(())
-            } else {
-                Err((key, format!("{value} is not in {} to {}", range.start(), range.end())))
-            }
-        };
         in_range("clock.every_s", self.clock.every_s, 10..=604_800)?;
         in_range("broker.keep_alive_s", self.broker.keep_alive_s, 1..=3_600)?;
         in_range("broker.backoff_max_ms", self.broker.backoff_max_ms, 1..=3_600_000)?;

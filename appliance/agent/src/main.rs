@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use nodi_agent::{Config, Host};
-use nodi_daemon::{config, exit, logging, shutdown};
+use nodi_daemon::{config, process, shutdown};
 
 #[derive(Parser)]
 #[command(version, about = "Makes this box part of the fleet: reports how it is and does what it is told")]
@@ -22,28 +22,13 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let config: Config = match config::load(&arguments.config) {
-        Ok(config) => config,
-        Err(error) => {
-            logging::init("nodi-agent", log::LevelFilter::Info);
-            log::error!("{error}");
-            return ExitCode::from(exit::CONFIG);
-        }
-    };
-    if arguments.check {
-        return ExitCode::from(exit::OK);
-    }
-    logging::init("nodi-agent", config.log_level);
-    match run(config) {
-        Ok(()) => ExitCode::from(exit::OK),
-        Err(error) => {
-            log::error!("{error:#}");
-            ExitCode::from(exit::FAILURE)
-        }
+    match process::begin("nodi-agent", config::load(&arguments.config), |config: &Config| config.log_level) {
+        Ok(_) if arguments.check => ExitCode::SUCCESS,
+        Ok(config) => process::end(run(config)),
+        Err(code) => code,
     }
 }
 
-// One thread: a box's cores are for video, and everything here waits most of the time.
 #[tokio::main(flavor = "current_thread")]
 async fn run(config: Config) -> anyhow::Result<()> {
     // A second installation only says that there is one already.

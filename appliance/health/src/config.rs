@@ -16,7 +16,6 @@ use crate::stream::Clip;
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// `off`, `error`, `warn`, `info`, `debug` or `trace`. Default `info`.
-    #[serde(deserialize_with = "level_filter")]
     pub log_level: LevelFilter,
     /// What the agent wrote before it asked for the reboot. Default `/var/lib/nodi/update/trial.json`.
     pub trial: PathBuf,
@@ -174,15 +173,6 @@ impl<'de> Deserialize<'de> for Address {
     }
 }
 
-fn level_filter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<LevelFilter, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|_| {
-        serde::de::Error::custom(format!(
-            "log_level {text:?} is none of off, error, warn, info, debug and trace"
-        ))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,6 +191,12 @@ mod tests {
             parse("uplink = \"127.0.0.1:9472\"\n[stream]\nclip = \"1080p\"\nbackend = \"jetson\"").unwrap();
         assert_eq!(config.uplink, Address::Tcp("127.0.0.1:9472".parse().unwrap()));
         assert_eq!((config.stream.clip, config.stream.backend), (Clip::Full, Some(Backend::Jetson)));
+    }
+
+    #[test]
+    fn a_board_with_an_encoder_wants_it_used() {
+        let board = include_str!("../../../systemd/jetson-encoder/etc/nodi/health.toml");
+        assert_eq!(parse(board).unwrap().stream.backend, Some(Backend::Jetson));
     }
 
     #[test]

@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use log::LevelFilter;
 use nodi_daemon::config::Validate;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// `off`, `error`, `warn`, `info`, `debug` or `trace`. Default `info`.
-    #[serde(deserialize_with = "level_filter")]
     pub log_level: LevelFilter,
     pub rtmp: Rtmp,
     /// RTMP over TLS; absent: not served.
@@ -303,15 +302,6 @@ impl Limits {
     pub fn media_idle(&self) -> Duration {
         Duration::from_secs(self.media_idle_s)
     }
-}
-
-fn level_filter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<LevelFilter, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|_| {
-        serde::de::Error::custom(format!(
-            "log_level {text:?} is none of off, error, warn, info, debug and trace"
-        ))
-    })
 }
 
 #[cfg(test)]

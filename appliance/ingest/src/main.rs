@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use nodi_daemon::settings::{self, Settings};
-use nodi_daemon::{exit, logging, shutdown};
+use nodi_daemon::{process, shutdown};
 use nodi_ingest::{Config, Ingest};
 
 /// Receives RTMP and RTMPS, checks stream keys, and hands each stream to a transcoding worker.
@@ -34,30 +34,15 @@ fn main() -> ExitCode {
         let checked = settings::check::<Config>(&arguments.config, arguments.settings.as_deref());
         return ExitCode::from(settings::report_check(checked));
     }
-    // Settings that are unusable are said once the level of the log is known.
-    let opened = Settings::open::<Config>(&arguments.config, arguments.settings.as_deref());
-    let (settings, config) = match opened {
-        Ok(opened) => opened,
-        Err(error) => {
-            logging::init("nodi-ingest", log::LevelFilter::Info);
-            log::error!("{error}");
-            return ExitCode::from(exit::CONFIG);
-        }
-    };
-    logging::init("nodi-ingest", config.log_level);
-    if let Some(error) = &settings.state().error {
-        log::error!(error:%; "the settings are unusable; the configuration counts alone");
-    }
-    match run(config, settings) {
-        Ok(()) => ExitCode::from(exit::OK),
-        Err(error) => {
-            log::error!("{error:#}");
-            ExitCode::from(exit::FAILURE)
-        }
+    let opened = Settings::open(&arguments.config, arguments.settings.as_deref());
+    match process::begin("nodi-ingest", opened, |(_, config): &(Settings, Config)| config.log_level) {
+        Ok((settings, config)) => process::end(run(config, settings)),
+        Err(code) => code,
     }
 }
 
 fn run(config: Config, settings: Settings) -> anyhow::Result<()> {
+    settings.complain();
     // One thread: the work is the kernel's, and what is left of it for 300 streams does not fill a core.
     // Wake-ups across threads would cost more than they gain.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;

@@ -4,16 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use log::LevelFilter;
-use nodi_daemon::config::Validate;
+use nodi_daemon::config::{Validate, in_range};
 use nodi_protocol::RenditionName;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 /// `nodi-transcode --config PATH`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Least severe message that is logged: `off`, `error`, `warn`, `info`, `debug` or `trace`. `RUST_LOG` wins over it.
-    #[serde(deserialize_with = "level_filter")]
     pub log_level: LevelFilter,
     /// Root of the spool.
     pub spool: PathBuf,
@@ -146,47 +145,29 @@ impl Config {
     }
 }
 
-fn level_filter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<LevelFilter, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|_| {
-        serde::de::Error::custom(format!(
-            "log_level {text:?} is none of off, error, warn, info, debug and trace"
-        ))
-    })
-}
-
 /// More rungs than this are a mistake: each is one more encoder.
 const MOST_RUNGS: usize = 8;
 
 impl Validate for Config {
     fn validate(&self) -> Result<(), (&'static str, String)> {
-        let within = |key, value: u32, low: u32, high: u32| {
-            if (low..=high).contains(&value) {
-                Ok(())
-            } else {
-                Err((key, format!("{value} is not between {low} and {high}")))
-            }
-        };
-        within("segment_ms", self.segment_ms, 1000, 6000)?;
-        within("part_ms", self.part_ms, 200, 1000)?;
-        within("audio_bitrate", self.audio_bitrate, 32_000, 320_000)?;
-        within("start_wait_ms", self.start_wait_ms, 200, 10_000)?;
-        within("thumbnail_s", self.thumbnail_s, 0, 600)?;
+        in_range("segment_ms", self.segment_ms, 1000..=6000)?;
+        in_range("part_ms", self.part_ms, 200..=1000)?;
+        in_range("audio_bitrate", self.audio_bitrate, 32_000..=320_000)?;
+        in_range("start_wait_ms", self.start_wait_ms, 200..=10_000)?;
+        in_range("thumbnail_s", self.thumbnail_s, 0..=600)?;
         if self.part_ms > self.segment_ms / 2 {
             return Err(("part_ms", format!("{} is more than half a segment", self.part_ms)));
         }
         if self.hardware_pixels_per_s == 0 {
             return Err(("hardware_pixels_per_s", "must not be 0".to_owned()));
         }
-        if !(0.05..=1.0).contains(&self.cpu_budget) {
-            return Err(("cpu_budget", format!("{} is not between 0.05 and 1", self.cpu_budget)));
-        }
+        in_range("cpu_budget", self.cpu_budget, 0.05..=1.0)?;
         if self.ladder.is_empty() || self.ladder.len() > MOST_RUNGS {
             return Err(("ladder", format!("{} rungs, not 1 to {MOST_RUNGS}", self.ladder.len())));
         }
         for (at, rung) in self.ladder.iter().enumerate() {
-            within("ladder.height", rung.height, 90, 2160)?;
-            within("ladder.bitrate", rung.bitrate, 50_000, 50_000_000)?;
+            in_range("ladder.height", rung.height, 90..=2160)?;
+            in_range("ladder.bitrate", rung.bitrate, 50_000..=50_000_000)?;
             let taken = ["audio", "source"].contains(&rung.name.as_str());
             let twice = self.ladder.iter().skip(at + 1).any(|other| other.name == rung.name);
             if taken || twice {

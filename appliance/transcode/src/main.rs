@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use nodi_daemon::settings::{self, Settings};
 use nodi_daemon::watchdog::{Beat, Watchdog};
-use nodi_daemon::{exit, logging, shutdown, systemd};
+use nodi_daemon::{exit, process, shutdown, systemd};
 use nodi_transcode::backend::{self, Detected};
 use nodi_transcode::capacity::{Capacity, calibrate};
 use nodi_transcode::config::Config;
@@ -67,18 +67,12 @@ fn main() -> ExitCode {
         }
         None => Err("--config PATH is missing".to_owned()),
     };
-    let (settings, config) = match loaded {
-        Ok(opened) => opened,
-        Err(error) => {
-            logging::init("nodi-transcode", log::LevelFilter::Info);
-            log::error!("{error}");
-            return ExitCode::from(exit::CONFIG);
-        }
+    let begun = process::begin("nodi-transcode", loaded, |(_, config): &(Settings, Config)| config.log_level);
+    let (settings, config) = match begun {
+        Ok(begun) => begun,
+        Err(code) => return code,
     };
-    logging::init("nodi-transcode", config.log_level);
-    if let Some(error) = &settings.state().error {
-        log::error!(error:%; "the settings are unusable; the configuration counts alone");
-    }
+    settings.complain();
     ExitCode::from(match arguments.command {
         Some(Command::CheckElements) => check_elements(),
         Some(Command::Calibrate) => calibrate(&config),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use nodi_daemon::settings::{self, Settings};
-use nodi_daemon::{exit, logging, shutdown, systemd};
+use nodi_daemon::{process, shutdown, systemd};
 use nodi_uplink::{Config, Uplink};
 
 #[derive(Parser)]
@@ -30,30 +30,16 @@ fn main() -> ExitCode {
         let checked = settings::check::<Config>(&arguments.config, arguments.settings.as_deref());
         return ExitCode::from(settings::report_check(checked));
     }
-    let opened = Settings::open::<Config>(&arguments.config, arguments.settings.as_deref());
-    let (settings, config) = match opened {
-        Ok(opened) => opened,
-        Err(error) => {
-            logging::init("nodi-uplink", log::LevelFilter::Info);
-            log::error!("{error}");
-            return ExitCode::from(exit::CONFIG);
-        }
-    };
-    logging::init("nodi-uplink", config.log_level);
-    if let Some(error) = &settings.state().error {
-        log::error!(error:%; "the settings are unusable; the configuration counts alone");
-    }
-    match run(config, settings) {
-        Ok(()) => ExitCode::from(exit::OK),
-        Err(error) => {
-            log::error!("{error:#}");
-            ExitCode::from(exit::FAILURE)
-        }
+    let opened = Settings::open(&arguments.config, arguments.settings.as_deref());
+    match process::begin("nodi-uplink", opened, |(_, config): &(Settings, Config)| config.log_level) {
+        Ok((settings, config)) => process::end(run(config, settings)),
+        Err(code) => code,
     }
 }
 
 #[tokio::main]
 async fn run(config: Config, settings: Settings) -> anyhow::Result<()> {
+    settings.complain();
     // A second installation only says that there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let shutdown = shutdown::on_signals(Duration::from_secs(config.shutdown_s)).context("signals")?;

@@ -77,7 +77,7 @@ async fn a_newer_session_elsewhere_ends_this_one() {
 async fn a_refused_key_ends_the_session_with_the_origins_reason() {
     for status in [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN] {
         let (recorder, address) = Recorder::start().await;
-        let error = "this stream key was revoked; create a new one on your channel page";
+        let error = "this stream key was revoked; create a new one in your studio";
         let refusal = Refusal { error: error.to_owned(), newer_session: None, held_bytes: None };
         recorder.lock().refuse = Some((status, refusal));
         let appliance = Appliance::new();

@@ -7,7 +7,7 @@ use clap::Parser;
 use nodi_chat::config::Config;
 use nodi_chat::{Chat, shutdown_deadline};
 use nodi_daemon::watchdog::{Expected, Watchdog};
-use nodi_daemon::{config, exit, files, logging, shutdown, systemd};
+use nodi_daemon::{config, files, process, shutdown, systemd};
 
 /// Chat for live channels: rooms over WebSockets.
 #[derive(Parser)]
@@ -20,21 +20,9 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let config = match config::load::<Config>(&arguments.config) {
-        Ok(config) => config,
-        Err(error) => {
-            logging::init("nodi-chat", log::LevelFilter::Info);
-            log::error!("{error}");
-            return ExitCode::from(exit::CONFIG);
-        }
-    };
-    logging::init("nodi-chat", config.log_level);
-    match run(config) {
-        Ok(()) => ExitCode::from(exit::OK),
-        Err(error) => {
-            log::error!("{error:#}");
-            ExitCode::from(exit::FAILURE)
-        }
+    match process::begin("nodi-chat", config::load(&arguments.config), |config: &Config| config.log_level) {
+        Ok(config) => process::end(run(config)),
+        Err(code) => code,
     }
 }
 

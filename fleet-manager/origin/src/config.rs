@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use log::LevelFilter;
-use nodi_daemon::config::Validate;
+use nodi_daemon::config::{Validate, in_range};
 use serde::Deserialize;
 
 #[derive(Debug, Clone, Deserialize)]
@@ -232,18 +232,15 @@ impl Playlist {
 
 impl Validate for Config {
     fn validate(&self) -> Result<(), (&'static str, String)> {
-        if !(200..=1_000).contains(&self.playlist.part_hold_back_percent) {
-            return Err(("playlist.part_hold_back_percent", "must be 200 to 1000".to_owned()));
-        }
-        if !(10..=86_400).contains(&self.playlist.window_s) {
-            return Err(("playlist.window_s", "must be 10 to 86400".to_owned()));
-        }
+        let (playlist, limits) = (&self.playlist, &self.limits);
+        in_range("playlist.part_hold_back_percent", playlist.part_hold_back_percent, 200..=1_000)?;
+        in_range("playlist.window_s", playlist.window_s, 10..=86_400)?;
         for (key, value) in [
-            ("limits.channels", self.limits.channels),
-            ("limits.renditions", self.limits.renditions),
-            ("limits.segments", self.limits.segments),
-            ("limits.open_uploads", self.limits.open_uploads),
-            ("limits.push_connections", self.limits.push_connections),
+            ("limits.channels", limits.channels),
+            ("limits.renditions", limits.renditions),
+            ("limits.segments", limits.segments),
+            ("limits.open_uploads", limits.open_uploads),
+            ("limits.push_connections", limits.push_connections),
             ("public.max_connections", self.public.max_connections),
         ] {
             if value == 0 {
@@ -257,10 +254,8 @@ impl Validate for Config {
             ));
         }
         // The whole of it is mapped as address space.
-        if !(1 << 10..=1 << 30).contains(&self.limits.segment_bytes) {
-            return Err(("limits.segment_bytes", "must be 1 KiB to 1 GiB".to_owned()));
-        }
-        if self.limits.channel_bytes < self.limits.segment_bytes {
+        in_range("limits.segment_bytes", limits.segment_bytes, 1 << 10..=1 << 30)?;
+        if limits.channel_bytes < limits.segment_bytes {
             return Err(("limits.channel_bytes", "must be at least limits.segment_bytes".to_owned()));
         }
         Ok(())

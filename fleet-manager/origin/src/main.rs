@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use nodi_daemon::{config, exit, files, logging, shutdown, systemd};
+use nodi_daemon::{config, files, process, shutdown, systemd};
 use nodi_origin::Origin;
 use nodi_origin::clock::Clock;
 use nodi_origin::config::Config;
@@ -24,21 +24,9 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let config = match config::load::<Config>(&arguments.config) {
-        Ok(config) => config,
-        Err(error) => {
-            logging::init("nodi-origin", log::LevelFilter::Info);
-            log::error!("{error}");
-            return ExitCode::from(exit::CONFIG);
-        }
-    };
-    logging::init("nodi-origin", config.log_level);
-    match run(config) {
-        Ok(()) => ExitCode::from(exit::OK),
-        Err(error) => {
-            log::error!("{error:#}");
-            ExitCode::from(exit::FAILURE)
-        }
+    match process::begin("nodi-origin", config::load(&arguments.config), |config: &Config| config.log_level) {
+        Ok(config) => process::end(run(config)),
+        Err(code) => code,
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use nodi_daemon::watchdog::{Expected, Watchdog};
-use nodi_daemon::{config, exit, logging, shutdown, systemd};
+use nodi_daemon::{config, exit, process, shutdown, systemd};
 use nodi_fleet::broker_config;
 use nodi_fleet::ca::Authority;
 use nodi_fleet::clock::Clock;
@@ -103,15 +103,11 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // Database, keys and backups are nobody else's business.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    let config: Config = match config::load(&arguments.config) {
+    let loaded = config::load(&arguments.config);
+    let config = match process::begin("nodi-fleet", loaded, |config: &Config| config.log_level) {
         Ok(config) => config,
-        Err(error) => {
-            logging::init("nodi-fleet", log::LevelFilter::Info);
-            log::error!("{error}");
-            return ExitCode::from(exit::CONFIG);
-        }
+        Err(code) => return code,
     };
-    logging::init("nodi-fleet", config.log_level);
     // A second installation only says that there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let result = match arguments.command.unwrap_or(Command::Serve) {
@@ -128,13 +124,7 @@ fn main() -> ExitCode {
             issue(&config, kind, &id, &names, &certificate, &key, days)
         }
     };
-    match result {
-        Ok(()) => ExitCode::from(exit::OK),
-        Err(error) => {
-            log::error!("{error:#}");
-            ExitCode::from(exit::FAILURE)
-        }
-    }
+    process::end(result)
 }
 
 #[tokio::main]

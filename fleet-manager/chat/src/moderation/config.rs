@@ -1,6 +1,6 @@
 //! What an operator may set about the rules; what a moderator may set is [`nodi_protocol::chat::settings`].
 
-use nodi_daemon::config::Validate;
+use nodi_daemon::config::{Validate, in_range};
 use nodi_protocol::chat::settings::Settings;
 use serde::Deserialize;
 
@@ -68,22 +68,15 @@ impl Default for Raid {
 
 impl Validate for Config {
     fn validate(&self) -> Result<(), (&'static str, String)> {
-        let within = |key, value: u64, range: std::ops::RangeInclusive<u64>| {
-            if range.contains(&value) {
-                Ok(())
-            } else {
-                Err((key, format!("has to be {} to {}", range.start(), range.end())))
-            }
-        };
-        within("moderation.hold_s", self.hold_s.into(), 10..=86_400)?;
-        within("moderation.unique_s", self.unique_s.into(), 1..=3_600)?;
-        within("moderation.address_ban_s", self.address_ban_s, 0..=30 * 86_400)?;
-        within("moderation.shared_address", self.shared_address as u64, 2..=1_000)?;
-        within("moderation.raid.new_account_s", self.raid.new_account_s, 0..=365 * 86_400)?;
-        within("moderation.raid.accounts", self.raid.accounts as u64, 2..=1_000)?;
-        within("moderation.raid.first_timers", self.raid.first_timers as u64, 2..=1_000)?;
-        within("moderation.raid.window_s", self.raid.window_s.into(), 1..=600)?;
-        within("moderation.raid.hold_s", self.raid.hold_s.into(), 1..=3_600)?;
+        in_range("moderation.hold_s", self.hold_s.into(), 10..=86_400)?;
+        in_range("moderation.unique_s", self.unique_s.into(), 1..=3_600)?;
+        in_range("moderation.address_ban_s", self.address_ban_s, 0..=30 * 86_400)?;
+        in_range("moderation.shared_address", self.shared_address as u64, 2..=1_000)?;
+        in_range("moderation.raid.new_account_s", self.raid.new_account_s, 0..=365 * 86_400)?;
+        in_range("moderation.raid.accounts", self.raid.accounts as u64, 2..=1_000)?;
+        in_range("moderation.raid.first_timers", self.raid.first_timers as u64, 2..=1_000)?;
+        in_range("moderation.raid.window_s", self.raid.window_s.into(), 1..=600)?;
+        in_range("moderation.raid.hold_s", self.raid.hold_s.into(), 1..=3_600)?;
         self.limits.validate()?;
         super::settings::check(&self.defaults).map_err(|reason| ("moderation.defaults", reason))
     }

@@ -2,7 +2,7 @@
 //! what browsers hear of it.
 
 use nodi_protocol::ChannelId;
-use nodi_protocol::stream_key::{Grant, StreamKey};
+use nodi_protocol::stream_key::{Grant, SELF_TEST_CHANNEL, StreamKey};
 use rusqlite::params;
 use serde::Serialize;
 
@@ -233,6 +233,9 @@ pub(crate) fn create(app: &App, tx: &Tx<'_>, actor: &Actor, new: &NewChannel) ->
         return Err(Error::conflict(format!(
             "there are {there} channels already, the most that there may be"
         )));
+    }
+    if new.id.as_str() == SELF_TEST_CHANNEL {
+        return Err(Error::invalid("id", "belongs to the boxes themselves, who test their video with it"));
     }
     check_owner(tx, new.owner.as_deref())?;
     tx.execute(

@@ -115,8 +115,10 @@ async fn ids_are_taken_once_and_owners_exist() {
     let body = json!({"id": "nodi", "display_name": "Nodi"});
     admin.post_ok("/channels", &body).await;
     problem(admin.post("/channels", &body).await, 409).await;
-    let bad = json!({"id": "No", "display_name": "x"});
-    assert_eq!(problem(admin.post("/channels", &bad).await, 422).await["field"], "id");
+    for bad in ["No", "self-test"] {
+        let bad = json!({"id": bad, "display_name": "x"});
+        assert_eq!(problem(admin.post("/channels", &bad).await, 422).await["field"], "id");
+    }
     let owner = json!({"display_name": "x", "owner": "nobody"});
     assert_eq!(problem(admin.post("/channels", &owner).await, 422).await["field"], "owner");
     problem(admin.get("/channels/NO").await, 400).await;

@@ -74,6 +74,11 @@ export class PagedRows<T> implements Rows<T> {
     void this.fetch(0, true);
   }
 
+  /** After an error: what was asked for last. */
+  again(): void {
+    this.show(this.query);
+  }
+
   /** Fetches what is on the screen again, keeping it there meanwhile; seldom enough for a fleet that never rests. */
   refresh(): void {
     if (this.timer !== undefined) return;

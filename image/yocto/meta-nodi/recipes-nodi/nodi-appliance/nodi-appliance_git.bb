@@ -24,7 +24,9 @@ EXTERNALSRC_SYMLINKS = ""
 NODI_PROCESSES = "nodi-agent nodi-bootslot nodi-health nodi-ingest nodi-transcode nodi-uplink"
 # Trees of systemd/ that systemd/install lays over the root, besides the one that all machines have in common.
 NODI_TREES = "box"
-NODI_TREES:append:tegra = " jetson"
+NODI_TREES:append:tegra = " jetson jetson-encoder"
+# The one Orin without an encoder.
+NODI_TREES:remove:orin-nano = "jetson-encoder"
 
 # The class compares the whole checkout, the pages and the fleet server too: of all that only what a box is built from makes it be
 # built again. It says so in a function of this kind, and the last one to speak wins.
@@ -106,7 +108,7 @@ RDEPENDS:nodi-transcode = "\
     gstreamer1.0-plugins-good-flv \
     gstreamer1.0-plugins-good-jpeg \
 "
-# NVIDIA's V4L2 codecs: decoder, encoder, scaler. Orin Nano has the decoder, but no encoder.
+# NVIDIA's V4L2 codecs: decoder, encoder, scaler. On Orin Nano x264 stands in for the encoder.
 NODI_ENCODER = "gstreamer1.0-plugins-ugly-x264"
 NODI_ENCODER:tegra = "gstreamer1.0-plugins-nvvideo4linux2 gstreamer1.0-plugins-nvvidconv"
 NODI_ENCODER:append:orin-nano = " gstreamer1.0-plugins-ugly-x264"
