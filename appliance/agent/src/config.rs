@@ -158,12 +158,12 @@ impl Validate for Config {
         in_range("broker.ack_timeout_s", self.broker.ack_timeout_s, 1..=600)?;
         in_range("outbox.max_count", self.outbox.max_count, 1..=10_000_000)?;
         in_range("outbox.max_events", self.outbox.max_events, 100..=10_000_000)?;
-        in_range("commands.running", self.commands.running as u64, 1..=64)?;
-        in_range("commands.waiting", self.commands.waiting as u64, 1..=10_000)?;
+        in_range("commands.running", self.commands.running, 1..=64)?;
+        in_range("commands.waiting", self.commands.waiting, 1..=10_000)?;
         in_range("commands.remember_days", self.commands.remember_days, 1..=3_650)?;
         in_range("commands.remember", self.commands.remember, 100..=10_000_000)?;
         in_range("update.rauc_wait_s", self.update.rauc_wait_s, 1..=3_600)?;
-        in_range("update.install_attempts", self.update.install_attempts.into(), 1..=100)?;
+        in_range("update.install_attempts", self.update.install_attempts, 1..=100)?;
         in_range("update.look_ms", self.update.look_ms, 10..=60_000)?;
         in_range("update.report_ms", self.update.report_ms, 0..=600_000)?;
         in_range("shutdown_s", self.shutdown_s, 1..=600)

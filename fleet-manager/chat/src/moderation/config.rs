@@ -68,15 +68,15 @@ impl Default for Raid {
 
 impl Validate for Config {
     fn validate(&self) -> Result<(), (&'static str, String)> {
-        in_range("moderation.hold_s", self.hold_s.into(), 10..=86_400)?;
-        in_range("moderation.unique_s", self.unique_s.into(), 1..=3_600)?;
+        in_range("moderation.hold_s", self.hold_s, 10..=86_400)?;
+        in_range("moderation.unique_s", self.unique_s, 1..=3_600)?;
         in_range("moderation.address_ban_s", self.address_ban_s, 0..=30 * 86_400)?;
-        in_range("moderation.shared_address", self.shared_address as u64, 2..=1_000)?;
+        in_range("moderation.shared_address", self.shared_address, 2..=1_000)?;
         in_range("moderation.raid.new_account_s", self.raid.new_account_s, 0..=365 * 86_400)?;
-        in_range("moderation.raid.accounts", self.raid.accounts as u64, 2..=1_000)?;
-        in_range("moderation.raid.first_timers", self.raid.first_timers as u64, 2..=1_000)?;
-        in_range("moderation.raid.window_s", self.raid.window_s.into(), 1..=600)?;
-        in_range("moderation.raid.hold_s", self.raid.hold_s.into(), 1..=3_600)?;
+        in_range("moderation.raid.accounts", self.raid.accounts, 2..=1_000)?;
+        in_range("moderation.raid.first_timers", self.raid.first_timers, 2..=1_000)?;
+        in_range("moderation.raid.window_s", self.raid.window_s, 1..=600)?;
+        in_range("moderation.raid.hold_s", self.raid.hold_s, 1..=3_600)?;
         self.limits.validate()?;
         super::settings::check(&self.defaults).map_err(|reason| ("moderation.defaults", reason))
     }
