@@ -17,6 +17,8 @@ TARGET = "nodi-appliance.target"
 SERVICES = ("nodi-ingest", "nodi-uplink", "nodi-agent")
 # Where the tests' network has no time server, or is cut: these wait for a while and then let the box go on.
 GAVE_UP_WAITING = ("systemd-time-wait-sync.service", "systemd-networkd-wait-online.service")
+# Measures at the lowest priority how much this machine encodes; minutes on a slow one, once.
+BACKGROUND = ("nodi-capacity.service",)
 IDENTITY = "/var/lib/nodi/agent/identity"
 # A console's line discipline takes 4095 bytes a line.
 CHUNK = 2400
@@ -142,7 +144,12 @@ class Box:
     def wait_up(self, timeout: float = 60) -> None:
         """Everything that a box has to be is there, and nothing starts any more."""
         self.wait_for(f"{TARGET} is active", lambda: self.active(TARGET), timeout)
-        self.wait_for("no jobs are left", lambda: "No jobs" in self.run("systemctl list-jobs"), timeout)
+        self.wait_for("no jobs are left", lambda: self.jobs() == [], timeout)
+
+    def jobs(self) -> list[str]:
+        """Units that are starting or stopping."""
+        lines = self.run("systemctl list-jobs --no-legend --plain --full").splitlines()
+        return [fields[1] for line in lines if len(fields := line.split()) > 1 and fields[1] not in BACKGROUND]
 
     def active(self, unit: str) -> bool:
         return self.succeeds(f"systemctl --quiet is-active {unit}")
@@ -156,7 +163,7 @@ class Box:
         return int(self.unit(f"{name}.service", "MainPID")["MainPID"])
 
     def failed_units(self) -> list[str]:
-        lines = self.run("systemctl --failed --no-legend --plain").splitlines()
+        lines = self.run("systemctl --failed --no-legend --plain --full").splitlines()
         return [name for line in lines if line.strip() and (name := line.split()[0]) not in GAVE_UP_WAITING]
 
     def journal(self, unit: str, boot: str = "0", lines: int = 200) -> str:

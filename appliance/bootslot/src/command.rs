@@ -66,7 +66,7 @@ nodi-bootslot: RAUC's boot loader back end for Jetson's UEFI A/B. Boot names are
 
   get-current | get-primary | get-state A|B     print A or B, good or bad
   set-primary A|B | set-state A|B good|bad
-  armed                                         0 when A/B redundancy is armed, else 3 and the reason
+  armed                                         0 when an update may be written, else 3 or 4 and the reason
 
 0 done, 1 failed, 2 this text, 3 not armed, 4 refused because no slot might be left that boots.
 NODI_NVBOOTCTRL (nvbootctrl) and NODI_EFIVARS (/sys/firmware/efi/efivars) say where its tools are.";

@@ -25,6 +25,11 @@ pub enum Error {
     /// Nothing was changed.
     #[error("refused: {0}")]
     LastSlot(String),
+    /// Nothing was changed. It passes, once the health gate has.
+    #[error(
+        "refused: slot {0}, which runs, was not marked good since it came up, so the other one is still needed"
+    )]
+    Unconfirmed(Slot),
     #[error(transparent)]
     Tool(#[from] tool::Error),
     #[error(transparent)]
@@ -46,7 +51,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::NotArmed(_) => exit::NOT_ARMED,
-            Self::LastSlot(_) => exit::REFUSED,
+            Self::LastSlot(_) | Self::Unconfirmed(_) => exit::REFUSED,
             Self::Tool(_)
             | Self::Variable(_)
             | Self::NotTaken { .. }

@@ -15,7 +15,7 @@ const ATTEMPTS: u32 = 3;
 /// Carries out `command`; the answer, if it has one.
 ///
 /// # Errors
-/// What failed. Nothing was changed with [`Error::NotArmed`] and [`Error::LastSlot`].
+/// What failed. Nothing was changed with [`Error::NotArmed`], [`Error::LastSlot`] and [`Error::Unconfirmed`].
 pub fn run(command: Command, board: &mut impl Board) -> Result<Option<&'static str>, Error> {
     let name = |slot| match slot {
         Slot::A => "A",
@@ -28,7 +28,7 @@ pub fn run(command: Command, board: &mut impl Board) -> Result<Option<&'static s
         Command::SetPrimary(slot) => set_primary(board, slot).map(|()| None),
         Command::SetState { slot, good: true } => set_good(board, slot).map(|()| None),
         Command::SetState { slot, good: false } => set_bad(board, slot).map(|()| None),
-        Command::Armed => armed(board).map(|_| None),
+        Command::Armed => ready(board).map(|()| None),
     }
 }
 
@@ -128,10 +128,18 @@ fn attempts(board: &mut impl Board, slot: Slot) -> Result<Option<u32>, Error> {
     }
 }
 
-/// Whether `slot`, which runs, was called good since it came up: then its counter is full again.
-fn is_confirmed(board: &mut impl Board, slot: Slot) -> Result<bool, Error> {
+/// `slot`, which runs, was called good since it came up: then its counter is full again.
+fn confirmed(board: &mut impl Board, slot: Slot) -> Result<(), Error> {
     let most = board.read(Variable::RetryCountMax)?.unwrap_or(ATTEMPTS);
-    Ok(attempts(board, slot)?.is_none_or(|left| left >= most))
+    let is = attempts(board, slot)?.is_none_or(|left| left >= most);
+    if is { Ok(()) } else { Err(Error::Unconfirmed(slot)) }
+}
+
+/// The other slot may be given up for an update.
+fn ready(board: &mut impl Board) -> Result<(), Error> {
+    armed(board)?;
+    let running = current(board)?;
+    confirmed(board, running)
 }
 
 fn set_good(board: &mut impl Board, slot: Slot) -> Result<(), Error> {
@@ -160,11 +168,7 @@ fn set_bad(board: &mut impl Board, slot: Slot) -> Result<(), Error> {
         return Ok(());
     }
     // A slot on trial: the other one is what is left if it fails.
-    if !is_confirmed(board, running)? {
-        return Err(Error::LastSlot(format!(
-            "slot {slot} stays as it is, since slot {running}, which runs, was not marked good since it came up"
-        )));
-    }
+    confirmed(board, running)?;
     // An installation that was not booted yet is about to be written over: the next boot must not go there.
     if is_next {
         switch(board, running)?;

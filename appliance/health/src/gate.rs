@@ -28,6 +28,9 @@ pub const MOST_FAILURES: u32 = 3;
 const LOOK: Duration = Duration::from_millis(500);
 /// Between two questions to RAUC which slot runs, while that is not known.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// How often RAUC is told what has to happen, and how long after one another.
+const TRIES: u32 = 3;
+const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 /// What systemd gives us beyond the present moment; each look renews it.
 const EXTENSION: Duration = Duration::from_secs(60);
 /// Outside of a trial nobody waits for a RAUC that hangs.
@@ -283,8 +286,7 @@ impl Gate {
         // Each is tried whatever became of the one before: either of the first two is enough, and if neither worked the boot
         // loader counts the reboot as one of this slot's attempts.
         for words in [&commands.mark_bad, &commands.mark_other] {
-            systemd::extend_timeout(commands.deadline() + EXTENSION);
-            if let Err(error) = command::run(words, commands.deadline()).await {
+            if let Err(error) = self.insist(words).await {
                 log::error!("{error}");
                 faults.push(error.to_string());
             }
@@ -300,6 +302,21 @@ impl Gate {
             log::error!("{error}");
         }
         Verdict::WentBack
+    }
+
+    /// RAUC does one thing at a time, and refuses what comes meanwhile: somebody may just ask it how it is.
+    async fn insist(&self, words: &[String]) -> Result<(), command::Error> {
+        let deadline = self.config.commands.deadline();
+        for _ in 1..TRIES {
+            systemd::extend_timeout(deadline + EXTENSION);
+            match command::run(words, deadline).await {
+                Ok(_) => return Ok(()),
+                Err(error) => log::warn!("{error}; once more"),
+            }
+            tokio::time::sleep(BETWEEN_TRIES).await;
+        }
+        systemd::extend_timeout(deadline + EXTENSION);
+        command::run(words, deadline).await.map(drop)
     }
 
     fn arrival(&self) -> Arrival {

@@ -199,6 +199,22 @@ fn what_fails_on_the_way_back_keeps_nothing_else_from_being_tried() {
 }
 
 #[test]
+fn a_rauc_that_is_busy_is_told_again() {
+    let board = Box::new(Some(TRIAL));
+    let busy = board.path("busy");
+    std::fs::write(&busy, "").unwrap();
+    let once = format!(
+        "rm {0} 2>/dev/null && {{ echo busy >&2; exit 1; }}; echo bad >> {1}",
+        busy.display(),
+        board.path("commands").display()
+    );
+    board.configure(&format!("mark_bad = [\"sh\", \"-c\", {once:?}]\n"));
+    assert_eq!(board.run(), 1);
+    assert_eq!(board.commands(), ["bad", "mark_other", "reboot"]);
+    assert_eq!(check(&board.gate(), "way_back")["passed"], true);
+}
+
+#[test]
 fn with_nothing_to_go_back_to_it_stays() {
     let board = Box::new(Some(TRIAL));
     board.other_is("bad");

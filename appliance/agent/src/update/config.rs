@@ -24,8 +24,8 @@ pub struct Config {
     pub bus: Option<String>,
     /// RAUC's name on it.
     pub service: String,
-    /// Succeeds where a slot that does not come up is left by itself; its last line on standard error says why not.
-    /// Empty: that is taken for granted.
+    /// Succeeds where a slot that does not come up is left by itself, and the one that runs is good; otherwise its last line on
+    /// standard error says why not, and 4 that this may change. Empty: that is taken for granted.
     pub armed: CommandLine,
     /// Bytes that stay free beside the bundle: for the spool, and for what the agent itself has to remember.
     pub margin_bytes: u64,

@@ -21,6 +21,8 @@ use crate::telemetry::source::Source;
 
 /// For the program that looks at the boot loader's variables, and for the host to begin a reboot.
 const ASK: Duration = Duration::from_secs(30);
+/// `nodi-bootslot armed` ends with this while the slot that runs is not marked good: RAUC would not be let write the other one.
+const NOT_YET: i32 = 4;
 /// For RAUC to start, when the box comes up.
 const FIRST: Duration = Duration::from_secs(5);
 
@@ -142,8 +144,8 @@ impl Updater for RaucUpdater {
             match self.config.armed.run(ASK).await.and_then(Ended::expect_success) {
                 Ok(_) => Ok(()),
                 // In its own words.
-                Err(crate::host::Error::Failed { said, .. }) if !said.is_empty() => {
-                    Err(Obstacle::lasting(said))
+                Err(crate::host::Error::Failed { said, status, .. }) if !said.is_empty() => {
+                    Err(Obstacle { reason: said, passes: status.code() == Some(NOT_YET) })
                 }
                 Err(error) => Err(Obstacle::lasting(format!("A/B redundancy is not armed: {error}"))),
             }

@@ -179,10 +179,12 @@ fn a_slot_on_trial_does_not_give_up_the_one_before_it() {
         assert_eq!(model.boot(), Some(Slot::B));
         let error = install(&mut model, Image::Broken).unwrap_err();
         assert!(error.to_string().contains("slot B, which runs, was not marked good since"), "{error}");
+        assert_eq!(ask(&mut model, &["armed"]).unwrap_err().exit_code(), 4, "and who asks before is told so");
     }
     assert_eq!(model.images[0], Image::Good);
     assert_eq!(model.clone().boot(), Some(Slot::A));
     mark_good(&mut model);
+    assert_eq!(ask(&mut model, &["armed"]).unwrap(), None);
     install(&mut model, Image::Broken).unwrap();
     assert_eq!(model.boot(), Some(Slot::B));
 }

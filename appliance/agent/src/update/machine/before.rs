@@ -235,6 +235,14 @@ impl Machine {
             let message = format!("the installation was cut short {most} times");
             return self.finish(State::Failed, message).await;
         }
+        // An installation that begins again after a power cut may be earlier than the health gate.
+        if let Err(obstacle) = self.setup.updater.armed().await {
+            if !obstacle.passes {
+                return self.finish(State::Failed, obstacle.reason).await;
+            }
+            self.say(None, obstacle.reason);
+            return Ok(false);
+        }
         // A slot that boots without this file is not tried but trusted: it is there before RAUC can switch.
         if let Err(error) = self.put_trial() {
             self.say(None, format!("trial.json: {error}"));

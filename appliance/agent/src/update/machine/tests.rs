@@ -166,6 +166,29 @@ async fn an_installation_that_fails_says_why_and_the_next_order_works() {
 }
 
 #[tokio::test]
+async fn an_installation_begins_again_after_a_power_cut_once_the_running_slot_is_good() {
+    let mut rig = Rig::new();
+    rig.fake().install = Install::Takes(10_000);
+    let mut machine = rig.start().await;
+    rig.order(&order(1));
+    rig.run(&mut machine).await;
+    drop(machine);
+    machine = rig.cut_power().await;
+    rig.fake().armed = Err(Obstacle::passing("slot A was not marked good yet"));
+    rig.run(&mut machine).await;
+    let report = rig.report();
+    assert_eq!(
+        (report.state, report.message.as_str()),
+        (State::Installing, "slot A was not marked good yet")
+    );
+    assert!(!rig.fake().system.busy, "RAUC would refuse it");
+    rig.fake().armed = Ok(());
+    rig.pass(20_000);
+    rig.run(&mut machine).await;
+    assert!(rig.fake().system.busy, "{:?}", rig.report());
+}
+
+#[tokio::test]
 async fn an_installation_that_never_survives_is_given_up() {
     let mut rig = Rig::new();
     rig.fake().install = Install::Takes(10_000);
