@@ -1,12 +1,14 @@
 """The emulated board: labgrid's QEMU driver with firmware and a disk of its own for each run, and the box on top of it."""
 
-import contextlib
 import functools
 import http.server
+import select
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import attr
@@ -27,8 +29,47 @@ NETDEV = "net0"
 # What image/qemu/boot/launcher.cfg says once a start.
 LAUNCHER = b" start, chain "
 CONSOLE_TAIL = 8000
+PAGE = 4096
+GATHER_S = 0.01
 # A shell that does not answer so much later than the command's own deadline does not answer.
 GRACE_S = 10
+
+
+class Console:
+    """What the guest says on its serial line, read as it comes, whether or not somebody waits for it: the guest itself waits, and
+    for ever, once it cannot write any more, which a socket makes it after some hundred short lines."""
+
+    def __init__(self, line: socket.socket, log: Path) -> None:
+        self._line = line
+        self._said = bytearray()
+        self._open = True
+        self._changed = threading.Condition()
+        threading.Thread(target=self._listen, args=(log,), daemon=True).start()
+
+    def _listen(self, log: Path) -> None:
+        with log.open("ab", buffering=0) as file:
+            while self._open:
+                try:
+                    select.select([self._line], [], [])
+                    data = self._line.recv(PAGE)
+                except (OSError, ValueError):
+                    data = b""
+                file.write(data)
+                with self._changed:
+                    self._said += data
+                    self._open = data != b""
+                    self._changed.notify_all()
+
+    def read(self, most: int, timeout: float) -> bytes:
+        with self._changed:
+            self._changed.wait_for(lambda: self._said or not self._open, timeout)
+            taken = bytes(self._said[:most])
+            del self._said[:most]
+            if taken:
+                return taken
+            if self._open:
+                raise TIMEOUT(f"nothing was said for {timeout:.2f} s")
+            raise EOF("the emulator is gone")
 
 
 @target_factory.reg_driver
@@ -72,6 +113,13 @@ class NodiQemuDriver(QEMUDriver):
             "-device", f"virtio-net-pci,netdev={NETDEV},id={NETDEV}-card",
         ]  # fmt: skip
 
+    @QEMUDriver.check_active
+    def on(self) -> None:
+        if self.status:
+            return
+        super().on()
+        self._console = Console(self._clientsocket, self.log)
+
     @step()
     def cut(self) -> None:
         """No goodbye from guest or emulator."""
@@ -84,22 +132,14 @@ class NodiQemuDriver(QEMUDriver):
             self._clientsocket.close()
             self._clientsocket = None
 
-    def drain(self) -> None:
-        """Keeps what the console said since somebody looked."""
-        with contextlib.suppress(TIMEOUT, EOF, OSError):
-            while self._clientsocket:
-                self._read(timeout=0)
-
     def alive(self) -> bool:
         return self._child is not None and self._child.poll() is None
 
     def _read(self, size: int = 1, timeout: float = 10, max_size: int | None = None) -> bytes:
-        data: bytes = super()._read(size, timeout, max_size)
-        if not data:
-            raise EOF("the emulator is gone")
-        with self.log.open("ab") as log:
-            log.write(data)
-        return data
+        del size
+        # More of a line than its first letter.
+        time.sleep(GATHER_S)
+        return self._console.read(min(max_size or PAGE, PAGE), timeout)
 
     def on_deactivate(self) -> None:
         self.cut()
@@ -118,6 +158,7 @@ class QemuBoxDriver(Strategy):
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
         self._ready = False
+        self._boots = 0
         self._files: tuple[http.server.ThreadingHTTPServer, Path] | None = None
 
     # -- power
@@ -147,6 +188,10 @@ class QemuBoxDriver(Strategy):
     def execute(self, command: str, timeout: float) -> tuple[int, str]:
         if not self.is_on():
             return 255, "the box is off"
+        # A box that has rebooted by itself has nobody logged in.
+        boots = self.boots()
+        self._ready = self._ready and boots == self._boots
+        self._boots = boots
         try:
             if not self._ready:
                 self._leave_shell()
@@ -190,7 +235,6 @@ class QemuBoxDriver(Strategy):
         """Emulation is slow enough."""
 
     def boots(self) -> int:
-        self.qemu.drain()
         log = self.qemu.log
         return log.read_bytes().count(LAUNCHER) if log.exists() else 0
 
