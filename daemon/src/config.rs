@@ -27,7 +27,7 @@ pub trait Validate {
 ///
 /// # Errors
 /// The key and what is wrong with its value.
-pub fn in_range<T: PartialOrd + std::fmt::Display>(
+pub fn in_range<T: PartialOrd + std::fmt::Display + Copy>(
     key: &'static str,
     value: T,
     range: std::ops::RangeInclusive<T>,
