@@ -101,7 +101,7 @@ def test_power_cut(box: Box, centre: Centre, bundles: Bundles, report: Report, p
     box.wait_for("the box is online", lambda: centre.fleet.settled(identity), 60)
     came_back = updates.truthful(centre, box, seen, bundle.version, old)
     trial = " (trial)" if box.gate()["trial"] else ""
-    reported = "confirmed" if seen["state"] == "confirmed" else f"{seen['state']}: {seen['message']}"
-    report.cuts.append(Cut(f"{point.name()}: {where}", came_back, f"passed{trial}", reported, up_after))
-    assert seen["state"] in ("confirmed", "rolled_back", "failed"), seen
+    report.cuts.append(Cut(f"{point.name()}: {where}", came_back, f"passed{trial}", str(seen["state"]), up_after))
+    # One cut is an ordinary thing: it costs no update.
+    assert seen["state"] == "confirmed", seen["message"]
     assert box.failed_units() == []
