@@ -29,6 +29,7 @@ fn main() -> ExitCode {
     }
 }
 
+// One thread: a box's cores are for video, and everything here waits most of the time.
 #[tokio::main(flavor = "current_thread")]
 async fn run(config: Config) -> anyhow::Result<()> {
     // A second installation only says that there is one already.

@@ -307,16 +307,16 @@ impl Gate {
     /// RAUC does one thing at a time, and refuses what comes meanwhile: somebody may just ask it how it is.
     async fn insist(&self, words: &[String]) -> Result<(), command::Error> {
         let deadline = self.config.commands.deadline();
-        for _ in 1..TRIES {
+        let mut left = TRIES;
+        loop {
             systemd::extend_timeout(deadline + EXTENSION);
+            left -= 1;
             match command::run(words, deadline).await {
-                Ok(_) => return Ok(()),
-                Err(error) => log::warn!("{error}; once more"),
+                Err(error) if left > 0 => log::warn!("{error}; once more"),
+                outcome => return outcome.map(drop),
             }
             tokio::time::sleep(BETWEEN_TRIES).await;
         }
-        systemd::extend_timeout(deadline + EXTENSION);
-        command::run(words, deadline).await.map(drop)
     }
 
     fn arrival(&self) -> Arrival {

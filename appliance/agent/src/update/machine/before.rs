@@ -202,11 +202,8 @@ impl Machine {
                 if let Some(Err(reason)) = ended {
                     return self.finish(State::Failed, reason).await;
                 }
-                if is_late || !obstacle.passes {
-                    return self.finish(State::Failed, obstacle.reason).await;
-                }
-                self.say(None, obstacle.reason);
-                return Ok(false);
+                let passes = obstacle.passes && !is_late;
+                return self.stopped_by(Obstacle { passes, ..obstacle }).await;
             }
         };
         let same_boot = record.facts.began.boot_id == self.setup.boot_id;
@@ -228,6 +225,15 @@ impl Machine {
         }
     }
 
+    /// An obstacle to the installation: it is waited for, or the end of the update.
+    async fn stopped_by(&mut self, obstacle: Obstacle) -> Result<bool, Error> {
+        if !obstacle.passes {
+            return self.finish(State::Failed, obstacle.reason).await;
+        }
+        self.say(None, obstacle.reason);
+        Ok(false)
+    }
+
     async fn begin_installation(&mut self, system: System) -> Result<bool, Error> {
         let Some(mut record) = self.current.clone() else { return Ok(false) };
         let most = self.setup.config.install_attempts;
@@ -237,11 +243,7 @@ impl Machine {
         }
         // An installation that begins again after a power cut may be earlier than the health gate.
         if let Err(obstacle) = self.setup.updater.armed().await {
-            if !obstacle.passes {
-                return self.finish(State::Failed, obstacle.reason).await;
-            }
-            self.say(None, obstacle.reason);
-            return Ok(false);
+            return self.stopped_by(obstacle).await;
         }
         // A slot that boots without this file is not tried but trusted: it is there before RAUC can switch.
         if let Err(error) = self.put_trial() {
@@ -253,11 +255,7 @@ impl Machine {
             && system.primary.as_deref() != Some(&booted.bootname)
             && let Err(obstacle) = self.setup.updater.activate(booted).await
         {
-            if !obstacle.passes {
-                return self.finish(State::Failed, obstacle.reason).await;
-            }
-            self.say(None, obstacle.reason);
-            return Ok(false);
+            return self.stopped_by(obstacle).await;
         }
         record.facts.installs += 1;
         record.facts.error_before = system.last_error;
