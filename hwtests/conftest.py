@@ -34,7 +34,8 @@ _BOXES: list[Box] = []
 
 def pytest_configure(config: pytest.Config) -> None:
     # Whoever ends the run leaves no machine, namespace or server behind.
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.default_int_handler)
     environment = config.getoption("lg_env", default=None)
     name = Path(environment).stem if environment else "none"
     plugin = ReportPlugin(name)

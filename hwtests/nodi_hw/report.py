@@ -38,12 +38,16 @@ class Report:
 
 
 class ReportPlugin:
-    """Collects what pytest says, and shows it."""
+    """Collects what pytest says, and shows it: a failure at once, since a run takes hours."""
 
     def __init__(self, environment: str) -> None:
         self.report = Report()
         self._environment = environment
         self._setup: dict[str, float] = {}
+        self._terminal: pytest.TerminalReporter | None = None
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self._terminal = session.config.pluginmanager.get_plugin("terminalreporter")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """The time of what a test had to wait for first, such as a boot, is the test's too."""
@@ -55,6 +59,9 @@ class ReportPlugin:
             if report.skipped and isinstance(report.longrepr, tuple):
                 name += f"   ({report.longrepr[2].removeprefix('Skipped: ')})"
             self.report.tests.append((name, report.outcome, seconds))
+        if report.failed and self._terminal is not None:
+            self._terminal.write_line("")
+            self._terminal.write_line(report.longreprtext)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         lines = self.report.lines()

@@ -12,9 +12,12 @@ struct Mount {
     point: PathBuf,
     /// Major and minor number.
     device: String,
+    /// The whole file system, not only as this process sees it.
+    read_only: bool,
 }
 
-/// One entry per file system that holds at least one of `paths`.
+/// One entry per file system that holds at least one of `paths` and that fills: an image that nobody writes to is as full as
+/// it was made.
 pub(super) fn disks(source: &Source, paths: &[PathBuf]) -> Vec<Disk> {
     let Some(mounts) = source.text("proc/self/mountinfo").map(|text| parse_mounts(&text)) else {
         return Vec::new();
@@ -25,7 +28,7 @@ pub(super) fn disks(source: &Source, paths: &[PathBuf]) -> Vec<Disk> {
         let holding = mounts.iter().filter(|mount| path.starts_with(&mount.point));
         // The one that was mounted last hides those before it.
         let Some(mount) = holding.max_by_key(|mount| mount.point.as_os_str().len()) else { continue };
-        if seen.contains(&mount) {
+        if mount.read_only || seen.contains(&mount) {
             continue;
         }
         seen.push(mount);
@@ -41,13 +44,15 @@ pub(super) fn disks(source: &Source, paths: &[PathBuf]) -> Vec<Disk> {
     disks
 }
 
-/// Lines of `/proc/self/mountinfo`: id, parent, major:minor, root, mount point, …
+/// Lines of `/proc/self/mountinfo`: id, parent, major:minor, root, mount point, …, `-`, type, source, options of the file system
+/// (proc_pid_mountinfo(5)).
 fn parse_mounts(text: &str) -> Vec<Mount> {
     let mount = |line: &str| {
         let mut fields = line.split(' ').skip(2);
         let device = fields.next()?.to_owned();
         let point = PathBuf::from(unescape(fields.nth(1)?));
-        Some(Mount { point, device })
+        let options = fields.skip_while(|field| *field != "-").nth(3)?;
+        Some(Mount { point, device, read_only: options.split(',').any(|option| option == "ro") })
     };
     text.lines().filter_map(mount).collect()
 }
@@ -79,7 +84,7 @@ mod tests {
     fn mount_points_may_have_spaces() {
         let text = "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw\n37 35 0:5 / /a\\040b rw - tmpfs t rw\nx";
         let mounts = parse_mounts(text);
-        assert_eq!(mounts[0], Mount { point: "/mnt2".into(), device: "98:0".into() });
+        assert_eq!(mounts[0], Mount { point: "/mnt2".into(), device: "98:0".into(), read_only: false });
         assert_eq!((mounts[1].point.as_path(), mounts.len()), (Path::new("/a b"), 2));
     }
 }

@@ -139,6 +139,24 @@ fn worn_memory_of_a_box_with_emmc() {
 }
 
 #[test]
+fn a_root_that_nobody_writes_to_does_not_fill() {
+    let board = Board::orin_nx();
+    let mounts = |root: &str, data: &str| {
+        board.set(
+            "proc/self/mountinfo",
+            &format!(
+                "25 1 259:2 / / ro,relatime shared:1 - ext4 /dev/dm-0 {root}\n\
+                 31 25 259:4 /state /var/lib/nodi ro,nosuid shared:2 - ext4 /dev/nvme0n1p4 {data}\n"
+            ),
+        );
+        std::fs::create_dir_all(board.0.path().join("var/lib/nodi")).unwrap();
+        board.measure(&mut board.kernel()).disks.into_iter().map(|disk| disk.mount).collect::<Vec<_>>()
+    };
+    assert_eq!(mounts("rw", "rw,errors=continue"), ["/", "/var/lib/nodi"]);
+    assert_eq!(mounts("ro", "rw,errors=continue"), ["/var/lib/nodi"], "a sandbox's read-only view is none");
+}
+
+#[test]
 fn a_machine_that_tells_nothing_is_measured_too() {
     let directory = tempfile::tempdir().unwrap();
     let board = Board(directory);
