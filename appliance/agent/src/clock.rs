@@ -3,13 +3,19 @@
 //! A box without a battery wakes up in 1970, one with a dead battery anywhere. The fleet server's time is kept
 //! relative to the time since boot, which nobody sets: when the system's clock is put right later, by whatever
 //! amount, the two agree again and the system's is used.
+//!
+//! Where no time server does that, the agent does ([`Clock::to_set`], [`set_system`]): video and the uplink go by the
+//! system's clock.
 
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 use serde::{Deserialize, Serialize};
+
+use crate::timekeeping;
 
 /// The system's clock is taken as right up to this difference from the fleet server's.
 pub const TOLERANCE_MS: u64 = 60_000;
@@ -22,6 +28,8 @@ pub trait Source: Send + Sync {
     fn wall_ms(&self) -> u64;
     /// Time since boot with sleep in it, in milliseconds. Never set, never goes back.
     fn since_boot_ms(&self) -> u64;
+    /// Whether a time server keeps the wall clock.
+    fn is_kept(&self) -> bool;
 }
 
 /// The kernel's clocks.
@@ -39,6 +47,25 @@ impl Source for Kernel {
     fn since_boot_ms(&self) -> u64 {
         milliseconds(rustix::time::ClockId::Boottime)
     }
+
+    fn is_kept(&self) -> bool {
+        timekeeping::kernel().is_some_and(|kept| kept.synchronised)
+    }
+}
+
+/// Sets the system's clock by what the agent knew in this boot. Needs the right to do that.
+///
+/// # Errors
+/// The kernel does not allow it, or the time is before this software was built.
+pub fn set_system(told: Anchor) -> io::Result<()> {
+    let true_ms = at(told, Kernel::default().since_boot_ms());
+    let time = Duration::from_millis(true_ms);
+    let seconds = rustix::time::Secs::try_from(time.as_secs());
+    let (true, Ok(seconds)) = (true_ms >= built_ms(), seconds) else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{true_ms} ms cannot be the time")));
+    };
+    let time = rustix::time::Timespec { tv_sec: seconds, tv_nsec: time.subsec_nanos().into() };
+    Ok(rustix::time::clock_settime(rustix::time::ClockId::Realtime, time)?)
 }
 
 fn milliseconds(clock: rustix::time::ClockId) -> u64 {
@@ -104,6 +131,14 @@ impl Clock {
         self.0.source.wall_ms().cast_signed().saturating_sub(self.now_ms().cast_signed())
     }
 
+    /// What the system's clock is to be set by: it is wrong, and no time server keeps it.
+    #[must_use]
+    pub fn to_set(&self) -> Option<Anchor> {
+        let wrong = self.is_told() && self.system_error_ms().unsigned_abs() > TOLERANCE_MS;
+        (wrong && !self.0.source.is_kept())
+            .then(|| Anchor { true_ms: self.now_ms(), since_boot_ms: self.since_boot_ms() })
+    }
+
     /// Takes what the fleet server says. Returns the anchor, to be kept for other processes of this boot.
     pub fn learn(&self, true_ms: u64) -> Anchor {
         let anchor = Anchor { true_ms, since_boot_ms: self.0.source.since_boot_ms() };
@@ -160,7 +195,7 @@ impl TimeProvider for ForTls {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     use super::*;
 
@@ -172,6 +207,7 @@ mod tests {
     struct Fake {
         wall: Arc<AtomicU64>,
         boot: Arc<AtomicU64>,
+        kept: Arc<AtomicBool>,
     }
 
     impl Fake {
@@ -192,6 +228,10 @@ mod tests {
 
         fn since_boot_ms(&self) -> u64 {
             self.boot.load(Ordering::Relaxed)
+        }
+
+        fn is_kept(&self) -> bool {
+            self.kept.load(Ordering::Relaxed)
         }
     }
 
@@ -232,6 +272,28 @@ mod tests {
         fake.boot.fetch_add(28 * 86_400_000, Ordering::Relaxed);
         fake.set(TODAY + 28 * 86_400_000 + 150_000);
         assert_eq!(clock.now_ms(), TODAY + 28 * 86_400_000 + 150_000);
+    }
+
+    #[test]
+    fn a_wrong_clock_that_nobody_keeps_is_to_be_set() {
+        let fake = Fake::default();
+        fake.set(TODAY - YEAR);
+        let clock = Clock::new(fake.clone(), TODAY - YEAR);
+        assert_eq!(clock.to_set(), None, "nobody has told the time");
+        clock.learn(TODAY);
+        fake.pass(9_000);
+        assert_eq!(clock.to_set(), Some(Anchor { true_ms: TODAY + 9_000, since_boot_ms: 9_000 }));
+        fake.kept.store(true, Ordering::Relaxed);
+        assert_eq!(clock.to_set(), None, "two masters of one clock would quarrel");
+        fake.kept.store(false, Ordering::Relaxed);
+        fake.set(TODAY + 9_000 - TOLERANCE_MS / 2);
+        assert_eq!(clock.to_set(), None, "that is near enough");
+    }
+
+    #[test]
+    fn nobody_sets_the_clock_to_before_the_software() {
+        let refused = set_system(Anchor { true_ms: 0, since_boot_ms: u64::MAX }).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
     }
 
     #[test]

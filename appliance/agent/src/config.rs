@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use nodi_daemon::config::{Validate, in_range};
 use serde::Deserialize;
 
+use crate::host::CommandLine;
 use crate::{actions, sessions, settings, telemetry, update};
 
 /// All of `agent.toml`.
@@ -57,19 +58,27 @@ impl Default for Config {
 }
 
 /// The time that the box goes by.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Clock {
     /// Seconds between two questions to the fleet server.
     pub every_s: u64,
     /// Added to the system's clock, in seconds: a laboratory's way to a box whose clock is wrong.
     pub skew_s: i64,
+    /// Sets the system's clock (`nodi-agent --set-clock`) by what is then in `file`. Empty: it stays as it is.
+    pub set: CommandLine,
+    pub file: PathBuf,
 }
 
 impl Default for Clock {
     fn default() -> Self {
-        // A crystal that nobody corrects drifts a second in this time.
-        Self { every_s: 6 * 3600, skew_s: 0 }
+        Self {
+            // A crystal that nobody corrects drifts a second in this time.
+            every_s: 6 * 3600,
+            skew_s: 0,
+            set: CommandLine::default(),
+            file: "/run/nodi/agent/time.json".into(),
+        }
     }
 }
 

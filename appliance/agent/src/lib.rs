@@ -20,6 +20,7 @@ pub mod settings;
 pub mod store;
 pub mod telemetry;
 mod time;
+mod timekeeping;
 mod tls;
 pub mod update;
 

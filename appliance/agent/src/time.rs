@@ -12,6 +12,7 @@ use crate::clock::{Anchor, Clock, TOLERANCE_MS};
 use crate::events::Events;
 use crate::fleet::{Error, Fleet};
 use crate::store::{Store, names};
+use crate::{config, files, host};
 
 /// Between two looks at whether the system's clock was set.
 const LOOK: Duration = Duration::from_secs(10);
@@ -19,6 +20,8 @@ const LOOK: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(30);
 /// A longer way there and back says too little about the time.
 const LONGEST_TRIP_MS: u64 = 20_000;
+/// For setting the system's clock, which means starting a unit.
+const SETTING: Duration = Duration::from_secs(30);
 
 /// What the fleet server said, and the boot in which it counts.
 #[derive(Debug, Serialize, Deserialize)]
@@ -50,8 +53,7 @@ pub(crate) struct Keeper {
     pub store: Store,
     pub events: Events,
     pub boot_id: String,
-    /// Between two questions when nothing happens.
-    pub every: Duration,
+    pub config: config::Clock,
 }
 
 impl Keeper {
@@ -65,7 +67,9 @@ impl Keeper {
                     if let Err(error) = self.store.set_value(names::TIME, remembered).await {
                         log::error!("{error}");
                     }
-                    self.every
+                    self.set_system(&mut seen).await;
+                    // Between two questions when nothing happens.
+                    Duration::from_secs(self.config.every_s)
                 }
                 Err(error) => {
                     log::debug!("time: {error}");
@@ -100,6 +104,27 @@ impl Keeper {
         if by_ms.unsigned_abs() > TOLERANCE_MS {
             *seen = error;
             self.events.record(What::ClockStepped { by_ms }).await;
+            self.set_system(seen).await;
         }
+    }
+
+    /// Where no time server puts the system's clock right.
+    async fn set_system(&self, seen: &mut i64) {
+        let Some(anchor) = self.clock.to_set().filter(|_| !self.config.set.is_empty()) else { return };
+        let by_ms = self.clock.system_error_ms().saturating_neg();
+        match self.have_set(anchor).await {
+            Ok(()) => {
+                log::info!(by_ms; "the system's clock was set by the fleet server's");
+                *seen = self.clock.system_error_ms();
+                self.events.record(What::ClockStepped { by_ms }).await;
+            }
+            Err(error) => log::error!("the system's clock cannot be set: {error}"),
+        }
+    }
+
+    async fn have_set(&self, anchor: Anchor) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        files::replace(&self.config.file, &serde_json::to_vec(&anchor)?, 0o644)?;
+        self.config.set.run(SETTING).await.and_then(host::Ended::expect_success)?;
+        Ok(())
     }
 }

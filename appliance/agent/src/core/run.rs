@@ -140,7 +140,7 @@ impl Ground {
             store: self.store.clone(),
             events: self.events.clone(),
             boot_id: self.boot_id.clone(),
-            every: Duration::from_secs(self.config.clock.every_s),
+            config: self.config.clock.clone(),
         };
         let (doubt, shutdown) = (self.doubt.clone(), self.shutdown.clone());
         tasks.spawn(async move { keeper.run(&doubt, &shutdown).await });

@@ -9,7 +9,6 @@ mod network;
 mod processes;
 pub(crate) mod source;
 mod thermal;
-mod timekeeping;
 
 use std::path::PathBuf;
 
@@ -22,6 +21,7 @@ use tokio::time::Instant;
 pub(crate) use hardware::hardware;
 
 use crate::clock::{Clock, TOLERANCE_MS};
+use crate::timekeeping;
 use crate::events::Events;
 use crate::host::CommandLine;
 use crate::seams::{Doing, Measure};

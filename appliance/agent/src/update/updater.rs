@@ -147,6 +147,10 @@ impl Updater for RaucUpdater {
                 Err(crate::host::Error::Failed { said, status, .. }) if !said.is_empty() => {
                     Err(Obstacle { reason: said, passes: status.code() == Some(NOT_YET) })
                 }
+                // No answer is not a no.
+                Err(error @ crate::host::Error::Slow { .. }) => {
+                    Err(Obstacle::passing(format!("whether A/B redundancy is armed: {error}")))
+                }
                 Err(error) => Err(Obstacle::lasting(format!("A/B redundancy is not armed: {error}"))),
             }
         })

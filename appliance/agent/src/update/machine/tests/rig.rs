@@ -54,6 +54,10 @@ struct Time {
 }
 
 impl Source for Time {
+    fn is_kept(&self) -> bool {
+        true
+    }
+
     fn wall_ms(&self) -> u64 {
         self.wall.load(Ordering::Relaxed)
     }

@@ -2,7 +2,7 @@
 
 /// Offset from true time and whether the clock is kept synchronised.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Timekeeping {
+pub(crate) struct Timekeeping {
     /// In milliseconds; `None` while nobody tells.
     pub offset_ms: Option<f32>,
     pub synchronised: bool,
@@ -10,7 +10,7 @@ pub(super) struct Timekeeping {
 
 /// `None`: not to be learned here.
 #[allow(unsafe_code, reason = "there is no safe way to the kernel's adjtimex")]
-pub(super) fn kernel() -> Option<Timekeeping> {
+pub(crate) fn kernel() -> Option<Timekeeping> {
     // SAFETY: all zeros are a valid `timex`, and with `modes` 0 the kernel only writes into it.
     let (state, time) = unsafe {
         let mut time: libc::timex = std::mem::zeroed();
