@@ -48,7 +48,10 @@ impl Trial {
     }
 
     fn agent_says(&self, connected: bool) {
-        let text = json!({ "connected": connected, "since_ms": 1 }).to_string();
+        // Since the boot, and it will not fall silent.
+        let text =
+            json!({ "connected": connected, "since_ms": 1, "since_boot_ms": 0, "at_boot_ms": u64::MAX });
+        let text = text.to_string();
         std::fs::write(self.path("link.new"), text).unwrap();
         std::fs::rename(self.path("link.new"), self.path("link.json")).unwrap();
     }

@@ -1,6 +1,7 @@
 //! The words of RAUC's custom back end.
 
-use std::fmt;
+use std::path::Path;
+use std::{fmt, io};
 
 /// One of the two sets of root file system and firmware; always switched together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,6 +51,34 @@ impl fmt::Display for Slot {
     }
 }
 
+/// The slot whose update has not proved itself, as `trial.json` says (docs/interfaces.md, section 13).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnTrial {
+    None,
+    Slot(Slot),
+    /// The file is damaged, or cannot be looked for.
+    Unknown,
+}
+
+impl OnTrial {
+    /// What the file says.
+    #[must_use]
+    pub fn read(path: &Path) -> Self {
+        #[derive(serde::Deserialize)]
+        struct Trial {
+            slot: String,
+        }
+        match std::fs::read(path) {
+            Ok(text) => serde_json::from_slice(&text)
+                .ok()
+                .and_then(|trial: Trial| Slot::from_name(&trial.slot))
+                .map_or(Self::Unknown, Self::Slot),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::None,
+            Err(_) => Self::Unknown,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
     GetCurrent,
@@ -58,6 +87,7 @@ pub enum Command {
     SetPrimary(Slot),
     SetState { slot: Slot, good: bool },
     Armed,
+    BootOk(OnTrial),
 }
 
 /// For people; programs know it from `README.md`.
@@ -67,12 +97,13 @@ nodi-bootslot: RAUC's boot loader back end for Jetson's UEFI A/B. Boot names are
   get-current | get-primary | get-state A|B     print A or B, good or bad
   set-primary A|B | set-state A|B good|bad
   armed                                         0 when an update may be written, else 3 or 4 and the reason
+  boot-ok [TRIAL]                               takes back this boot's attempt, unless it is one of the slot on trial
 
 0 done, 1 failed, 2 this text, 3 not armed, 4 refused because no slot might be left that boots.
 NODI_NVBOOTCTRL (nvbootctrl) and NODI_EFIVARS (/sys/firmware/efi/efivars) say where its tools are.";
 
 impl Command {
-    /// `None`: not a command.
+    /// `None`: not a command. Reads the file that it names.
     #[must_use]
     pub fn parse(words: &[&str]) -> Option<Self> {
         let slot = |name: &str| Slot::from_name(name);
@@ -84,6 +115,8 @@ impl Command {
             ["set-state", name, "good"] => Self::SetState { slot: slot(name)?, good: true },
             ["set-state", name, "bad"] => Self::SetState { slot: slot(name)?, good: false },
             ["armed"] => Self::Armed,
+            ["boot-ok"] => Self::BootOk(OnTrial::Unknown),
+            ["boot-ok", trial] => Self::BootOk(OnTrial::read(Path::new(trial))),
             _ => return None,
         })
     }
@@ -92,6 +125,22 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_slot_on_trial() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("trial.json");
+        assert_eq!(OnTrial::read(&path), OnTrial::None);
+        for (text, is) in [
+            (r#"{"id":"1","slot":"B","from_slot":"A"}"#, OnTrial::Slot(Slot::B)),
+            (r#"{"id":"1","slot":"C"}"#, OnTrial::Unknown),
+            (r#"{"id":"1","sl"#, OnTrial::Unknown),
+            ("", OnTrial::Unknown),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(OnTrial::read(&path), is, "{text}");
+        }
+    }
 
     #[test]
     fn only_the_words_of_the_contract_are_commands() {

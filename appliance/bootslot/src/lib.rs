@@ -15,7 +15,7 @@ pub mod tool;
 pub mod variables;
 
 pub use board::{Board, Jetson};
-pub use command::{Command, Slot};
+pub use command::{Command, OnTrial, Slot};
 
 /// Why an order was not carried out.
 #[derive(Debug, thiserror::Error)]

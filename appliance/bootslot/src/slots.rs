@@ -3,7 +3,7 @@
 
 use crate::Error;
 use crate::board::Board;
-use crate::command::{Command, Slot};
+use crate::command::{Command, OnTrial, Slot};
 use crate::tool::{self, Info};
 use crate::variables::{self, Variable, status};
 
@@ -29,6 +29,7 @@ pub fn run(command: Command, board: &mut impl Board) -> Result<Option<&'static s
         Command::SetState { slot, good: true } => set_good(board, slot).map(|()| None),
         Command::SetState { slot, good: false } => set_bad(board, slot).map(|()| None),
         Command::Armed => ready(board).map(|()| None),
+        Command::BootOk(on_trial) => boot_ok(board, on_trial).map(|()| None),
     }
 }
 
@@ -135,6 +136,38 @@ fn confirmed(board: &mut impl Board, slot: Slot) -> Result<(), Error> {
     if is { Ok(()) } else { Err(Error::Unconfirmed(slot)) }
 }
 
+/// A boot is an attempt of the slot on trial, and of nobody else; the launcher counts them all, and a slot that has used up its
+/// attempts is lost to it. Where nobody knows whether there is a trial, the slots take turns: the other one may be broken.
+fn boot_ok(board: &mut impl Board, on_trial: OnTrial) -> Result<(), Error> {
+    let running = current(board)?;
+    let rest = running.other();
+    let may_be = match on_trial {
+        OnTrial::None => false,
+        OnTrial::Slot(slot) => slot == running,
+        OnTrial::Unknown => true,
+    };
+    if !may_be || !would_start(board, rest).unwrap_or(false) {
+        return verify(board);
+    }
+    match (on_trial, attempts(board, running)?) {
+        (OnTrial::Slot(_), _) | (_, Some(1..)) => Ok(()),
+        (_, Some(0)) => {
+            verify(board)?;
+            switch_or_stay(board, rest, running)
+        }
+        (_, None) => verify(board),
+    }
+}
+
+fn verify(board: &mut impl Board) -> Result<(), Error> {
+    board.nvbootctrl(&["verify"]).map(drop)
+}
+
+/// As far as the launcher is concerned.
+fn would_start(board: &mut impl Board, slot: Slot) -> Result<bool, Error> {
+    Ok(is_good(board, slot)? && attempts(board, slot)? != Some(0))
+}
+
 /// The other slot may be given up for an update.
 fn ready(board: &mut impl Board) -> Result<(), Error> {
     armed(board)?;
@@ -144,7 +177,7 @@ fn ready(board: &mut impl Board) -> Result<(), Error> {
 
 fn set_good(board: &mut impl Board, slot: Slot) -> Result<(), Error> {
     if slot == current(board)? {
-        board.nvbootctrl(&["verify"])?;
+        verify(board)?;
     }
     mark(board, slot, status::NORMAL)
 }

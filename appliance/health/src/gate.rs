@@ -33,6 +33,8 @@ const TRIES: u32 = 3;
 const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 /// What systemd gives us beyond the present moment; each look renews it.
 const EXTENSION: Duration = Duration::from_secs(60);
+/// How long the agent has to be connected without a break.
+const STEADY: Duration = Duration::from_secs(20);
 /// Outside of a trial nobody waits for a RAUC that hangs.
 const QUICK: Duration = Duration::from_secs(10);
 
@@ -361,16 +363,18 @@ impl Attempt<'_> {
         checks.push(Check::of(name::SLOT, slot));
         checks.push(Check::of(name::STREAM, self.stream()));
         checks.push(Check::of(name::UPLINK, probe::uplink(&config.uplink).await));
-        let link = probe::link(&config.link);
-        let said = |link: probe::Link| if link.connected { "answers, connected" } else { "answers" };
-        checks.push(Check::of(name::AGENT, link.clone().map(|link| said(link).to_owned())));
-        let connected = link.is_ok_and(|link| link.connected);
+        let agent = probe::agent(&config.link);
+        let connected = agent.as_ref().ok().and_then(|agent| agent.connected);
+        let said = if connected.is_some() { "answers, connected" } else { "answers" };
+        checks.push(Check::of(name::AGENT, agent.map(|_| said.to_owned())));
         checks.push(Check::of(
             name::BROKER,
-            match (self.trial.broker, connected) {
-                (_, true) => Ok("connected".to_owned()),
-                (false, false) => Ok("not connected, and was not before the update".to_owned()),
-                (true, false) => Err("not connected, and was before the update".to_owned()),
+            match connected {
+                Some(since) if since >= STEADY || !self.trial.broker => Ok("connected".to_owned()),
+                // One that ends again and again is connected again and again.
+                Some(_) => Err(format!("not connected for {} s yet", STEADY.as_secs())),
+                None if self.trial.broker => Err("not connected, and was before the update".to_owned()),
+                None => Ok("not connected, and was not before the update".to_owned()),
             },
         ));
         let holds = checks.iter().all(|check| check.passed);

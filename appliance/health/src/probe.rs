@@ -16,6 +16,8 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// The status line is all that is wanted.
 const LONGEST_ANSWER: u64 = 4 << 10;
 const LONGEST_LINK: u64 = 16 << 10;
+/// It says every 15 s that nothing has changed.
+const SILENT: Duration = Duration::from_secs(50);
 
 /// `GET /healthz` of the uplink.
 ///
@@ -46,18 +48,36 @@ async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> std::io::R
 
 /// What the agent says about itself; the file is on a memory file system, so it is of this boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub struct Link {
-    pub connected: bool,
+struct Link {
+    connected: bool,
+    /// When that began, and when it was written last, in milliseconds since boot.
+    since_boot_ms: u64,
+    at_boot_ms: u64,
+}
+
+/// The agent's word, if it still lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Agent {
+    /// For how long it has been connected to the broker.
+    pub connected: Option<Duration>,
 }
 
 /// # Errors
 /// Why nothing is known of the agent.
-pub fn link(path: &Path) -> Result<Link, String> {
+pub fn agent(path: &Path) -> Result<Agent, String> {
     let mut text = Vec::new();
     File::open(path)
         .and_then(|file| file.take(LONGEST_LINK).read_to_end(&mut text))
         .map_err(|error| format!("the agent has said nothing yet: {}: {error}", path.display()))?;
-    serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))
+    let link: Link = serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let now_ms = u64::try_from(now.tv_sec).unwrap_or(0).saturating_mul(1_000);
+    let passed = |ms: u64| Duration::from_millis(now_ms.saturating_sub(ms));
+    let silent = passed(link.at_boot_ms);
+    if silent > SILENT {
+        return Err(format!("the agent has said nothing for {} s", silent.as_secs()));
+    }
+    Ok(Agent { connected: link.connected.then(|| passed(link.since_boot_ms)) })
 }
 
 #[cfg(test)]
@@ -98,10 +118,21 @@ mod tests {
     fn the_agents_word() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("link.json");
-        assert!(link(&path).unwrap_err().contains("said nothing yet"));
+        assert!(agent(&path).unwrap_err().contains("said nothing yet"));
         std::fs::write(&path, "").unwrap();
-        assert!(link(&path).is_err());
-        std::fs::write(&path, r#"{"connected": true, "since_ms": 5}"#).unwrap();
-        assert_eq!(link(&path), Ok(Link { connected: true }));
+        assert!(agent(&path).is_err());
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_sec * 1_000;
+        let says = |connected: bool, since_boot_ms: i64, at_boot_ms: i64| {
+            let link = serde_json::json!({
+                "connected": connected, "since_ms": 5, "since_boot_ms": since_boot_ms, "at_boot_ms": at_boot_ms
+            });
+            std::fs::write(&path, link.to_string()).unwrap();
+            agent(&path)
+        };
+        let connected = says(true, now - 30_000, now).unwrap().connected.unwrap();
+        assert!((30..90).contains(&connected.as_secs()), "{connected:?}");
+        assert_eq!(says(false, now - 30_000, now), Ok(Agent { connected: None }));
+        let dead = says(true, now - 90_000, now - 60_000).unwrap_err();
+        assert!(dead.starts_with("the agent has said nothing for "), "{dead}");
     }
 }

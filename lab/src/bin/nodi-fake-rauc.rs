@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand};
 use nodi_daemon::{exit, logging};
 use nodi_lab::process::Spec;
-use nodi_lab::rauc::{Bus, Control, Rig, serve};
+use nodi_lab::rauc::{Bus, Control, Rig, Unarmed, serve};
 
 #[derive(Parser)]
 #[command(version, about = "What lies under an updating box, simulated")]
@@ -52,7 +52,7 @@ enum Command {
     Boot { directory: PathBuf },
     /// What `systemctl reboot` is on the box
     Reboot { directory: PathBuf },
-    /// Succeeds when redundancy is armed
+    /// Whether an update may be written
     Armed { directory: PathBuf },
     /// Runs a box's agent, with the box's power
     Box {
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // Alone on its line: whoever asks takes the last one for the reason.
             eprintln!("{error:#}");
-            ExitCode::from(exit::FAILURE)
+            ExitCode::from(error.downcast_ref().map_or(exit::FAILURE, Unarmed::exit_code))
         }
     }
 }

@@ -49,5 +49,5 @@ mod service;
 
 pub use bus::Bus;
 pub use files::{Boot, Control, Gate, Reboot, Release, SlotState, State};
-pub use rig::{Agent, Rig};
+pub use rig::{Agent, Rig, Unarmed};
 pub use service::{Served, serve};

@@ -21,6 +21,29 @@ pub struct Rig {
     files: Files,
 }
 
+/// Why no update may be written.
+#[derive(Debug, thiserror::Error)]
+pub enum Unarmed {
+    #[error("A/B redundancy is not armed: RootfsRedundancyLevel is 0")]
+    Off,
+    #[error("slot {0} was not marked good since it came up")]
+    Unconfirmed(String),
+    #[error("{0}")]
+    Unknown(String),
+}
+
+impl Unarmed {
+    /// As `nodi-bootslot` ends.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Unknown(_) => 1,
+            Self::Off => 3,
+            Self::Unconfirmed(_) => 4,
+        }
+    }
+}
+
 impl Rig {
     /// A box that runs `version` in slot A, with nothing in slot B; or the one that is there.
     ///
@@ -90,15 +113,20 @@ impl Rig {
         }
     }
 
-    /// Whether redundancy is armed.
+    /// Whether an update may be written, as `nodi-bootslot armed` says it.
     ///
     /// # Errors
-    /// When it is not.
-    pub fn armed(&self) -> Result<(), Error> {
-        if self.files.control().armed {
-            return Ok(());
+    /// Why not.
+    pub fn armed(&self) -> Result<(), Unarmed> {
+        let mut state = self.files.state().map_err(|error| Unarmed::Unknown(error.to_string()))?;
+        let booted = state.booted.clone();
+        if !self.files.control().armed {
+            Err(Unarmed::Off)
+        } else if state.slot(&booted).proven {
+            Ok(())
+        } else {
+            Err(Unarmed::Unconfirmed(booted))
         }
-        Err(Error::Host("RootfsRedundancyLevel is 0".to_owned()))
     }
 
     /// Lines of `agent.toml` for the agent of this box: at the top, in `[actions]`, and the table `[update]`.

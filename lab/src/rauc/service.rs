@@ -426,7 +426,6 @@ impl Installer {
         let control = self.files.control();
         let one = |(bootname, slot): (&String, &super::SlotState)| {
             let booted = *bootname == state.booted;
-            let unmarked = booted && !control.mark_good && !slot.proven;
             let mut about: Dict = [
                 ("class", "rootfs"),
                 (
@@ -440,7 +439,7 @@ impl Installer {
                 ("type", "ext4"),
                 ("bootname", bootname.as_str()),
                 ("state", if booted { "booted" } else { "inactive" }),
-                ("boot-status", if slot.bad || unmarked { "bad" } else { "good" }),
+                ("boot-status", if slot.bad { "bad" } else { "good" }),
             ]
             .map(|(key, value)| (key.to_owned(), text(value)))
             .into();

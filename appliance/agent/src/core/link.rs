@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::files::replace;
 
-/// Between two notes of a connection that is still there.
+/// Between two notes of a connection that is as it was.
 const NOTE: Duration = Duration::from_secs(15);
 /// Everybody on the box may read it.
 const MODE: u32 = 0o644;
@@ -21,28 +21,40 @@ struct State {
     connected: bool,
     /// By the box's clock, in milliseconds since the Unix epoch.
     since_ms: u64,
+    /// The same in milliseconds since boot, and when this was written.
+    since_boot_ms: u64,
+    at_boot_ms: u64,
 }
 
-/// Writes `file` at each change, and keeps `seen`: when there was a connection last, in milliseconds since boot. For ever.
+impl State {
+    fn now(connected: bool, clock: &Clock) -> Self {
+        let now = clock.since_boot_ms();
+        Self { connected, since_ms: clock.now_ms(), since_boot_ms: now, at_boot_ms: now }
+    }
+}
+
+/// Writes `file` at each change and every [`NOTE`], so that who reads it knows that this process lives, and keeps `seen`: when there
+/// was a connection last, in milliseconds since boot. For ever.
 pub(crate) async fn note(link: Link, clock: Clock, file: PathBuf, seen: watch::Sender<Option<u64>>) {
     let mut connection = link.connection();
-    let mut written = None;
+    let mut state = State::now(connection.borrow_and_update().is_some(), &clock);
     loop {
-        let connected = connection.borrow_and_update().is_some();
-        if connected {
-            seen.send_replace(Some(clock.since_boot_ms()));
+        state.at_boot_ms = clock.since_boot_ms();
+        if state.connected {
+            seen.send_replace(Some(state.at_boot_ms));
         }
-        if written != Some(connected) {
-            write(&file, &State { connected, since_ms: clock.now_ms() });
-            written = Some(connected);
-        }
+        write(&file, &state);
         tokio::select! {
             changed = connection.changed() => if changed.is_err() {
-                write(&file, &State { connected: false, since_ms: clock.now_ms() });
+                write(&file, &State::now(false, &clock));
                 // The link is closed for good: the process stops.
                 std::future::pending::<()>().await;
             },
             () = tokio::time::sleep(NOTE) => {}
+        }
+        let connected = connection.borrow_and_update().is_some();
+        if connected != state.connected {
+            state = State::now(connected, &clock);
         }
     }
 }

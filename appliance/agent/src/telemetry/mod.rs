@@ -21,11 +21,11 @@ use tokio::time::Instant;
 pub(crate) use hardware::hardware;
 
 use crate::clock::{Clock, TOLERANCE_MS};
-use crate::timekeeping;
 use crate::events::Events;
 use crate::host::CommandLine;
 use crate::seams::{Doing, Measure};
 use crate::sessions::Observed;
+use crate::timekeeping;
 use capacity::LineRate;
 use processes::{Processes, Wanted, Which};
 use source::Source;

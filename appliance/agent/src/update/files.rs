@@ -12,6 +12,8 @@ use crate::files::replace;
 const MODE: u32 = 0o644;
 /// Largest `gate.json` that is read, in bytes: some dozens of checks with a line each.
 const LARGEST: u64 = 64 << 10;
+/// The check that is about the other slot.
+const WAY_BACK: &str = "way_back";
 /// A reason out of it, in characters.
 const SHOWN: usize = 120;
 
@@ -59,6 +61,12 @@ impl Gate {
             return Some(self);
         }
         self.last_trial.filter(|last| is_it(last)).map(|last| Self { trial: true, ..*last })
+    }
+
+    /// It failed, and found no way back to the other slot.
+    pub(super) fn stays(&self) -> bool {
+        self.passed == Some(false)
+            && self.checks.iter().any(|check| check.name == WAY_BACK && check.passed == Some(false))
     }
 
     /// What does not hold, for people.

@@ -13,7 +13,7 @@ use super::download;
 use super::files::Directory;
 use super::rauc::Rauc;
 use crate::fleet::Fleet;
-use crate::host::{CommandLine, Ended};
+use crate::host::{self, CommandLine, Ended};
 use crate::local::Local;
 use crate::seams::{Doing, Obstacle, Progress, Sessions, Slot, System, Updater};
 use crate::settings::Applier;
@@ -21,8 +21,9 @@ use crate::telemetry::source::Source;
 
 /// For the program that looks at the boot loader's variables, and for the host to begin a reboot.
 const ASK: Duration = Duration::from_secs(30);
-/// `nodi-bootslot armed` ends with this while the slot that runs is not marked good: RAUC would not be let write the other one.
-const NOT_YET: i32 = 4;
+/// `nodi-bootslot armed` ends with this where the boot loader does not switch slots. It ends with others as well, which pass: the slot
+/// that runs is not marked good yet, and RAUC would not be let write the other one.
+const NOT_ARMED: i32 = 3;
 /// For RAUC to start, when the box comes up.
 const FIRST: Duration = Duration::from_secs(5);
 
@@ -144,14 +145,14 @@ impl Updater for RaucUpdater {
             match self.config.armed.run(ASK).await.and_then(Ended::expect_success) {
                 Ok(_) => Ok(()),
                 // In its own words.
-                Err(crate::host::Error::Failed { said, status, .. }) if !said.is_empty() => {
-                    Err(Obstacle { reason: said, passes: status.code() == Some(NOT_YET) })
+                Err(host::Error::Failed { said, status, .. }) if !said.is_empty() => {
+                    Err(Obstacle { reason: said, passes: status.code() != Some(NOT_ARMED) })
+                }
+                Err(error @ host::Error::Start { .. }) => {
+                    Err(Obstacle::lasting(format!("A/B redundancy is not armed: {error}")))
                 }
                 // No answer is not a no.
-                Err(error @ crate::host::Error::Slow { .. }) => {
-                    Err(Obstacle::passing(format!("whether A/B redundancy is armed: {error}")))
-                }
-                Err(error) => Err(Obstacle::lasting(format!("A/B redundancy is not armed: {error}"))),
+                Err(error) => Err(Obstacle::passing(format!("whether A/B redundancy is armed: {error}"))),
             }
         })
     }
@@ -217,7 +218,7 @@ impl Updater for RaucUpdater {
             match self.around.reboot.run(ASK).await.and_then(Ended::expect_success) {
                 Ok(_) => Ok(()),
                 // The signal that ends this service goes to everything that it started.
-                Err(crate::host::Error::Failed { status, .. })
+                Err(host::Error::Failed { status, .. })
                     if std::os::unix::process::ExitStatusExt::signal(&status).is_some() =>
                 {
                     Ok(())

@@ -1,7 +1,7 @@
 //! Every order of calls that RAUC makes, and what the board makes of it.
 
 use nodi_bootslot::variables::{Variable, status};
-use nodi_bootslot::{Command, Error, Slot, slots};
+use nodi_bootslot::{Command, Error, OnTrial, Slot, slots};
 
 use crate::firmware::{ATTEMPTS, Image, Model, index};
 
@@ -225,4 +225,35 @@ fn a_status_asks_and_changes_nothing() {
     {
         ask(&mut model, words).unwrap();
     }
+}
+
+/// After each of so many resets that are no power cuts.
+fn resets(model: &mut Model, on_trial: OnTrial) -> Vec<Option<Slot>> {
+    let mut slots = Vec::new();
+    for _ in 0..4 * ATTEMPTS {
+        slots.push(model.boot());
+        order(model, Command::BootOk(on_trial)).unwrap();
+    }
+    slots
+}
+
+#[test]
+fn a_box_without_its_data_partition_takes_both_slots_in_turn_and_never_runs_out_of_them() {
+    let mut model = Model::new();
+    let turn = |slot| [Some(slot); 3];
+    let turns = [turn(Slot::A), turn(Slot::B), turn(Slot::A), turn(Slot::B)].concat();
+    assert_eq!(resets(&mut model, OnTrial::Unknown), turns);
+    // Of one that does not boot, nobody hears again.
+    model.images[index(Slot::A)] = Image::Broken;
+    assert!(resets(&mut model, OnTrial::Unknown).iter().all(|slot| *slot == Some(Slot::B)));
+}
+
+#[test]
+fn only_boots_of_the_slot_on_trial_are_attempts() {
+    let mut model = Model::new();
+    assert!(resets(&mut model, OnTrial::Slot(Slot::B)).iter().all(|slot| *slot == Some(Slot::A)));
+    install(&mut model, Image::Good).unwrap();
+    let slots = resets(&mut model, OnTrial::Slot(Slot::B));
+    assert_eq!(slots[..4], [Some(Slot::B), Some(Slot::B), Some(Slot::B), Some(Slot::A)]);
+    assert!(slots[4..].iter().all(|slot| *slot == Some(Slot::A)), "{slots:?}");
 }

@@ -1,6 +1,6 @@
 //! After any sequence of orders, power cuts between them and within them, the board boots by itself.
 
-use nodi_bootslot::{Command, Slot};
+use nodi_bootslot::{Command, OnTrial, Slot};
 use proptest::prelude::*;
 
 use crate::firmware::{Image, Model, index};
@@ -13,6 +13,8 @@ enum Step {
     /// `rauc status mark-good|bad|active booted|other`, and whatever else somebody says.
     Order(Command),
     Reboot,
+    /// The data partition is not there: nobody knows of a trial, and the box starts over.
+    Emergency,
     PowerCut,
 }
 
@@ -24,6 +26,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (slot.clone(), any::<bool>()).prop_map(|(slot, good)| Step::Order(Command::SetState { slot, good })),
         2 => slot.prop_map(|slot| Step::Order(Command::SetPrimary(slot))),
         3 => Just(Step::Reboot),
+        3 => Just(Step::Emergency),
         1 => Just(Step::PowerCut),
     ]
 }
@@ -40,8 +43,13 @@ impl Box {
         assert_eq!(self.model.images[index(slot)], Image::Good);
         if self.trial != Some(slot) {
             self.trial = None;
-            self.model.verify();
         }
+        self.boot_ok(self.trial.map_or(OnTrial::None, OnTrial::Slot));
+    }
+
+    /// The power may go before it is done.
+    fn boot_ok(&mut self, on_trial: OnTrial) {
+        let _ = order(&mut self.model, Command::BootOk(on_trial));
     }
 
     fn take(&mut self, step: &Step, power: Option<u32>) {
@@ -66,6 +74,10 @@ impl Box {
             Step::Reboot => {
                 let up = self.model.boot();
                 self.came_up(up);
+            }
+            Step::Emergency => {
+                self.model.boot().expect("the box waits for a person");
+                self.boot_ok(OnTrial::Unknown);
             }
             Step::PowerCut => {
                 let up = self.model.power_cut();

@@ -46,7 +46,7 @@ impl Machine {
         if let Some(record) = &mut self.current {
             record.report.deadline_ms = Some(until);
         }
-        let is_late = self.setup.clock.now_ms() >= until;
+        let is_late = self.setup.clock.is_told() && self.setup.clock.now_ms() >= until;
         if self.is_early() && !is_late {
             return Ok(false);
         }

@@ -2,6 +2,7 @@
 
 use nodi_protocol::fleet::update::State;
 
+use super::super::files::Trial;
 use super::super::judge::{self, Booted};
 use super::{Machine, RETRY_MS};
 use crate::seams::Obstacle;
@@ -14,11 +15,20 @@ impl Machine {
     pub(super) async fn enter_rebooting(&mut self) -> Result<bool, Error> {
         // Once more: the connection may have come or gone since.
         if let Err(error) = self.put_trial() {
-            self.say(None, format!("trial.json: {error}"));
-            return Ok(false);
+            let is_there = self.directory.trial().is_some_and(|trial| self.is_of_this(&trial));
+            if !is_there {
+                self.say(None, format!("trial.json: {error}"));
+                return Ok(false);
+            }
         }
         let limit = self.current.as_ref().map_or(0, |record| record.order.deadlines.reboot_s);
         self.enter(State::Rebooting, "asking the host to reboot", limit.into(), |_| ()).await
+    }
+
+    fn is_of_this(&self, trial: &Trial) -> bool {
+        self.current
+            .as_ref()
+            .is_some_and(|record| trial.id == record.order.id && trial.slot == record.facts.slot)
     }
 
     pub(super) async fn rebooting(&mut self) -> Result<bool, Error> {
@@ -50,6 +60,8 @@ impl Machine {
 
     /// It is another boot: which slot came up?
     async fn booted(&mut self) -> Result<bool, Error> {
+        // The interruption is over, whatever it led to, and however long that takes to learn.
+        self.release().await;
         if self.is_early() {
             return Ok(false);
         }
@@ -100,7 +112,15 @@ impl Machine {
         let gate = self.gate();
         let has_passed = gate.as_ref().is_some_and(|gate| gate.passed == Some(true));
         let system = if has_passed { self.system().await.ok() } else { None };
-        match judge::trial(&record.facts, &self.setup.boot_id, system.as_ref(), gate.as_ref()) {
+        let mut judged = judge::trial(&record.facts, &self.setup.boot_id, system.as_ref(), gate.as_ref());
+        // To RAUC a Jetson's boot loader calls a slot good from the switch on; that it was marked, its counter tells.
+        if judged == judge::Trial::Confirmed
+            && let Err(obstacle) = self.setup.updater.armed().await
+            && obstacle.passes
+        {
+            judged = judge::Trial::Wait(format!("the health gate passed; {obstacle}"));
+        }
+        match judged {
             judge::Trial::Confirmed => {
                 let slot = &record.facts.slot;
                 let (runs, wanted) = (&self.setup.version, &record.order.bundle.version);
@@ -133,9 +153,11 @@ impl Machine {
         }
         let from = record.facts.from_slot.clone();
         let system = self.setup.updater.system().await;
-        if let Ok(system) = &system
-            && system.other.as_ref().is_some_and(|other| other.bootname == from && !other.good)
-        {
+        let is_bad = system.as_ref().is_ok_and(|system| {
+            system.other.as_ref().is_some_and(|other| other.bootname == from && !other.good)
+        });
+        let gave_up = self.gate().is_some_and(|gate| gate.boot_id == self.setup.boot_id && gate.stays());
+        if is_bad || gave_up {
             record.facts.stays = true;
             self.current = Some(record);
             let message = format!("{last}; slot {from} does not boot, so that this one has to do");

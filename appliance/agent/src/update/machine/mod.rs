@@ -165,9 +165,12 @@ impl Machine {
         }
     }
 
-    /// Milliseconds that the state has lasted.
+    /// Milliseconds that the state has lasted: over a boot, once there is a clock that can be believed.
     fn lasted_ms(&self) -> u64 {
-        self.current.as_ref().map_or(0, |record| record.facts.began.elapsed_ms(&self.now()))
+        let now = self.now();
+        let began = self.current.as_ref().map(|record| &record.facts.began);
+        let can_tell = |began: &Moment| began.boot_id == now.boot_id || self.setup.clock.is_told();
+        began.filter(|began| can_tell(began)).map_or(0, |began| began.elapsed_ms(&now))
     }
 
     /// Whether it is too early to look at the box again.

@@ -12,6 +12,7 @@ impl Machine {
         if record.facts.settled {
             return self.next().await;
         }
+        self.release().await;
         if self.is_early() {
             return Ok(false);
         }
@@ -35,7 +36,6 @@ impl Machine {
             self.look_in(RETRY_MS);
             return Ok(false);
         }
-        self.release().await;
         if self.held {
             self.look_in(RETRY_MS);
             return Ok(false);

@@ -247,6 +247,7 @@ async fn every_state_has_its_end_in_time() {
     rig.run(&mut machine).await;
     assert!(rig.report().message.starts_with("not installed within 200 s"), "{:?}", rig.report());
     assert!(rig.directory().trial().is_some(), "what RAUC still writes could boot");
+    assert!(!rig.fake().held, "and publishers do not wait for that");
     rig.order(&order(2));
     rig.run(&mut machine).await;
     assert_eq!(rig.report().id, order(1).id, "the next one waits for RAUC");
@@ -290,6 +291,62 @@ async fn every_state_has_its_end_in_time() {
         "slot B: no end of the trial in time (waiting for the health gate); A runs again"
     );
     rig.is_clean();
+}
+
+#[tokio::test]
+async fn a_slot_is_confirmed_once_its_boot_loader_says_so_too() {
+    let mut rig = Rig::new();
+    let mut machine = rig.start().await;
+    rig.order(&order(1));
+    rig.run(&mut machine).await;
+    let mut machine = rig.reboot().await;
+    rig.gate(&gate("boot-2", "B", Some(true)));
+    rig.fake().armed = Err(Obstacle::passing("slot B was not marked good yet"));
+    rig.run(&mut machine).await;
+    let report = rig.report();
+    assert_eq!(
+        (report.state, report.message.as_str()),
+        (State::Trial, "the health gate passed; slot B was not marked good yet")
+    );
+    rig.fake().armed = Ok(());
+    rig.pass(20_000);
+    rig.run(&mut machine).await;
+    assert_eq!(rig.report().state, State::Confirmed);
+}
+
+#[tokio::test]
+async fn a_trial_that_its_gate_has_given_up_is_not_gone_back_from() {
+    let mut rig = Rig::new();
+    let mut machine = rig.start().await;
+    rig.order(&order(1));
+    rig.run(&mut machine).await;
+    let mut machine = rig.reboot().await;
+    let mut stays = gate("boot-2", "B", Some(false));
+    stays["checks"] =
+        serde_json::json!([{"name": "way_back", "passed": false, "message": "it failed in 3 boots"}]);
+    rig.gate(&stays);
+    rig.run(&mut machine).await;
+    rig.fake().calls.clear();
+    rig.pass(521_000);
+    rig.run(&mut machine).await;
+    let report = rig.report();
+    assert_eq!(report.state, State::Failed, "{report:?}");
+    assert!(report.message.contains("it failed in 3 boots"), "{report:?}");
+    assert_eq!(rig.fake().calls, [""; 0], "no reboot, again and again");
+}
+
+#[tokio::test]
+async fn a_clock_that_wakes_up_in_the_future_ends_nothing() {
+    let mut rig = Rig::new();
+    rig.fake().download = None;
+    let mut machine = rig.start().await;
+    rig.order(&order(1));
+    rig.run(&mut machine).await;
+    assert_eq!(rig.report().state, State::Downloading);
+    drop(machine);
+    let mut machine = rig.wake_in_the_future().await;
+    rig.run(&mut machine).await;
+    assert_eq!(rig.report().state, State::Downloading, "{:?}", rig.report());
 }
 
 #[tokio::test]

@@ -22,14 +22,16 @@ IMAGE_INSTALL = "\
     rauc-conf \
     ${NODI_BOARD} \
 "
-# The board's own: boot control, fan, power mode, udev rules, Ethernet.
+# The board's own: boot control, fan, power mode, udev rules.
 NODI_BOARD = ""
-NODI_BOARD:tegra = "${MACHINE_EXTRA_RDEPENDS} ${DEVKIT_ETHERNET_RRECOMMENDS} tegra-nvpmodel"
+NODI_BOARD:tegra = "${MACHINE_EXTRA_RDEPENDS} tegra-nvpmodel"
+# Ethernet, of which a kernel may have parts built in.
+PACKAGE_INSTALL_ATTEMPTONLY:append:tegra = " ${DEVKIT_ETHERNET_RRECOMMENDS}"
 
 # For the bundle, and the file system of both slots.
 IMAGE_FSTYPES:append = " ext4"
 # As large as what is in it, and an error when it does not fit a slot.
 IMAGE_ROOTFS_SIZE = "65536"
-IMAGE_OVERHEAD_FACTOR = "1.1"
+IMAGE_OVERHEAD_FACTOR = "1.2"
 IMAGE_ROOTFS_EXTRA_SPACE = "0"
 IMAGE_ROOTFS_MAXSIZE = "${@int(d.getVar('NODI_SLOT_BYTES')) // 1024}"

@@ -404,6 +404,19 @@ impl Rig {
 
     /// What boots next, boots; and the clock is as it was.
     pub(super) async fn reboot(&mut self) -> Machine {
+        self.boot();
+        self.clock.learn(self.time.wall_ms());
+        self.restart().await
+    }
+
+    /// With a clock that is a year ahead, and nobody to say so.
+    pub(super) async fn wake_in_the_future(&mut self) -> Machine {
+        self.boot();
+        self.time.wall.fetch_add(365 * 86_400_000, Ordering::Relaxed);
+        self.restart().await
+    }
+
+    fn boot(&mut self) {
         self.boots += 1;
         self.boot_id = format!("boot-{}", self.boots);
         {
@@ -421,8 +434,6 @@ impl Rig {
         self.time.boot.store(5_000, Ordering::Relaxed);
         self.time.wall.fetch_add(30_000, Ordering::Relaxed);
         self.clock = Clock::new(self.time.clone(), 0);
-        self.clock.learn(self.time.wall_ms());
-        self.restart().await
     }
 
     pub(super) async fn cut_power(&mut self) -> Machine {
