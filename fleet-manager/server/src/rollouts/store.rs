@@ -205,12 +205,16 @@ pub(super) fn snapshot(app: &App, connection: &Connection, id: &str) -> Result<(
         let busy = orders.get(&box_id).is_some_and(|open| Some(open) != update.as_ref());
         let box_id: BoxId = box_id.parse().map_err(broken)?;
         let record = registry.get(&box_id);
+        let standing = standing(&row.get::<_, String>(2)?, row.get::<_, Option<String>>(5)?.as_deref())?;
+        let says_it = record.as_ref().is_some_and(|record| record.version == rollout.version);
         members.push(Member {
             stage: usize::try_from(row.get::<_, i64>(1)?).map_err(broken)?,
-            standing: standing(&row.get::<_, String>(2)?, row.get::<_, Option<String>>(5)?.as_deref())?,
+            standing,
             acknowledged: row.get(3)?,
             unfit: unfit(record.as_deref(), &rollout.compatible),
-            runs_it: record.is_some_and(|record| record.version == rollout.version),
+            // One that went silent said so in its trial, and may have gone back since.
+            runs_it: says_it
+                && (standing == Standing::Confirmed || !updates::is_silent(connection, &box_id)?),
             busy,
             id: box_id,
         });
