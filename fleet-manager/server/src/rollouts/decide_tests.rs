@@ -214,7 +214,12 @@ fn apply(now: &mut Snapshot, step: &Step, now_ms: i64) {
         }
         Step::Confirm { id } => of(now, id, Confirmed),
         Step::Order { id } => of(now, id, Running),
-        Step::Halt { .. } => now.state = State::Halted,
+        Step::Halt { .. } => {
+            now.state = State::Halted;
+            // Of those that are under way every other one has begun to install; the rest is held back.
+            let running = now.members.iter_mut().filter(|member| member.standing == Running);
+            running.step_by(2).for_each(|member| member.standing = Pending);
+        }
         Step::Soak => now.soak_ms = Some(now_ms),
         Step::Gate { .. } => now.state = State::Gated,
         Step::Advance => (now.stage, now.soak_ms) = (now.stage + 1, None),

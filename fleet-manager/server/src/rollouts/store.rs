@@ -253,11 +253,12 @@ pub(super) fn snapshot(app: &App, connection: &Connection, id: &str) -> Result<(
 /// What a box's row and its newest order come to.
 pub(super) fn standing(own: &str, update: Option<&str>) -> Result<Standing, Error> {
     Ok(match own {
-        "pending" => Standing::Pending,
         "confirmed" => Standing::Confirmed,
         "excluded" => Standing::Excluded { returns: true },
-        "ordered" => {
+        "pending" | "ordered" => {
             match update.map(|name| UpdateState::from_name(name).ok_or_else(|| broken(name))).transpose()? {
+                // Without an order, or held back before it had begun.
+                None | Some(UpdateState::Withdrawn) if own == "pending" => Standing::Pending,
                 // Removed with its box, or taken back by a person.
                 None | Some(UpdateState::Withdrawn) => Standing::Excluded { returns: false },
                 Some(UpdateState::Confirmed) => Standing::Confirmed,
@@ -383,10 +384,13 @@ fn apply_one(
             set(box_id, "confirmed", "it runs the version already")?;
         }
         Step::Order { id: box_id } => order(app, tx, rollout, bundle, box_id, now_ms)?,
-        Step::Halt { reason } => change(tx, rollout, &system, "rollout.halt", now_ms, |rollout| {
-            rollout.state = State::Halted;
-            rollout.reason.clone_from(reason);
-        })?,
+        Step::Halt { reason } => {
+            hold_back(app, tx, &id, "the rollout halted", now_ms)?;
+            change(tx, rollout, &system, "rollout.halt", now_ms, |rollout| {
+                rollout.state = State::Halted;
+                rollout.reason.clone_from(reason);
+            })?;
+        }
         Step::Soak => {
             // No news for anybody: what it leads to is.
             rollout.soak_ms = Some(now_ms);
@@ -445,5 +449,38 @@ fn order(
              changed_ms = ?4 WHERE rollout_id = ?1 AND box_id = ?2",
     )?
     .execute(params![rollout.id, box_id.as_str(), view.id.to_string(), now_ms])?;
+    Ok(())
+}
+
+/// Takes those orders back that have not begun to install. Their boxes.
+pub(super) fn take_back(
+    app: &App,
+    tx: &Tx<'_>,
+    rollout: &str,
+    why: &str,
+    now_ms: i64,
+) -> Result<Vec<BoxId>, Error> {
+    let mut statement =
+        tx.prepare_cached("SELECT box_id FROM box_update WHERE rollout_id = ?1 AND over_ms IS NULL")?;
+    let open: Vec<String> =
+        statement.query_map([rollout], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let mut taken = Vec::new();
+    for box_id in open {
+        let box_id: BoxId = box_id.parse().map_err(broken)?;
+        if updates::withdraw(app, tx, &box_id, why, now_ms)? {
+            taken.push(box_id);
+        }
+    }
+    Ok(taken)
+}
+
+/// Who has not begun to install waits again. Its order is remembered: a box that began in this moment counts as it ends.
+pub(super) fn hold_back(app: &App, tx: &Tx<'_>, rollout: &str, why: &str, now_ms: i64) -> Result<(), Error> {
+    for box_id in take_back(app, tx, rollout, why, now_ms)? {
+        tx.prepare_cached(
+            "UPDATE rollout_box SET standing = 'pending', text = ?3, changed_ms = ?4 WHERE rollout_id = ?1 AND box_id = ?2",
+        )?
+        .execute(params![rollout, box_id.as_str(), why, now_ms])?;
+    }
     Ok(())
 }

@@ -146,7 +146,7 @@ export function rolloutWords(rollout: Standing, nowMs: number): Said {
     case 'halted':
       return {
         now: because === '' ? 'Too many boxes failed.' : because,
-        next: 'No other box begins. Look at what failed; then resume, with or without another try, or abort.',
+        next: 'No other box begins to install. Look at what failed; then resume, with or without another try, or abort.',
       };
     case 'gated':
       return {
@@ -156,7 +156,7 @@ export function rolloutWords(rollout: Standing, nowMs: number): Said {
     case 'paused':
       return {
         now: because === '' ? 'Somebody paused it.' : because,
-        next: 'No other box begins; those that had begun go on. Resume when you are ready.',
+        next: 'No other box begins to install; those that had begun go on. Resume when you are ready.',
       };
     case 'done':
       return {
