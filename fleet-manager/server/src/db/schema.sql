@@ -388,7 +388,7 @@ CREATE TABLE alert (
     id TEXT PRIMARY KEY,
     kind TEXT NOT NULL,
     severity TEXT NOT NULL CHECK (severity IN ('warning', 'critical')),
-    -- What it is about: the id of a box, a session or a command.
+    -- What it is about: the id of a box, a session, a command or a rollout.
     subject TEXT NOT NULL,
     -- Not references, like those below: an alert outlives what it was about.
     box_id TEXT,

@@ -80,6 +80,14 @@ pub(super) struct Rollout {
     pub(super) ended_ms: Option<i64>,
 }
 
+/// A rollout that goes on only with a person.
+#[derive(Debug, Clone)]
+pub struct Halted {
+    pub name: String,
+    pub version: String,
+    pub reason: String,
+}
+
 pub(super) const COLUMNS: &str = "id, name, bundle, version, compatible, plan, state, reason, stage, soak_ms, created_ms, \
      created_by, started_ms, ended_ms";
 
@@ -121,6 +129,20 @@ pub(super) fn under_way(connection: &Connection) -> Result<Vec<String>, Error> {
         .prepare_cached("SELECT id FROM rollout WHERE ended_ms IS NULL AND state <> 'draft' ORDER BY id")?;
     let ids = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     Ok(ids)
+}
+
+/// Those that are halted: id, and what they are called, bring and halted for.
+///
+/// # Errors
+/// SQLite's.
+pub fn halted(connection: &Connection) -> Result<Vec<(String, Halted)>, Error> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, name, version, reason FROM rollout WHERE ended_ms IS NULL AND state = 'halted' ORDER BY id",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok((row.get(0)?, Halted { name: row.get(1)?, version: row.get(2)?, reason: row.get(3)? }))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// How many there are in each state.
