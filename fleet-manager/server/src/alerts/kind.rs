@@ -19,6 +19,7 @@ pub enum Kind {
     InputUnhealthy,
     CertificateExpiring,
     CommandSilent,
+    RolloutHalted,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
@@ -29,7 +30,7 @@ pub enum Severity {
 }
 
 impl Kind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::BoxOffline,
         Self::TooHot,
         Self::Throttling,
@@ -39,6 +40,7 @@ impl Kind {
         Self::InputUnhealthy,
         Self::CertificateExpiring,
         Self::CommandSilent,
+        Self::RolloutHalted,
     ];
 
     /// In the API and in the database.
@@ -54,6 +56,7 @@ impl Kind {
             Self::InputUnhealthy => "input_unhealthy",
             Self::CertificateExpiring => "certificate_expiring",
             Self::CommandSilent => "command_silent",
+            Self::RolloutHalted => "rollout_halted",
         }
     }
 
@@ -79,6 +82,7 @@ impl Kind {
             Self::InputUnhealthy => "What the encoder sends is fine again.",
             Self::CertificateExpiring => "It has a new certificate.",
             Self::CommandSilent => "The box has said how it ended.",
+            Self::RolloutHalted => "It goes on, or it was ended.",
         }
     }
 
@@ -88,6 +92,7 @@ impl Kind {
         match self {
             Self::InputUnhealthy => "The stream has ended.",
             Self::CommandSilent => "The box has said how it ended, or a day has passed.",
+            Self::RolloutHalted => "It goes on, or it was ended.",
             _ => "The box is no longer part of the fleet.",
         }
     }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::engine::{Reading, Timing};
 use super::kind::{Kind, Severity};
 use crate::boxes::Record;
+use crate::rollouts::Halted;
 use crate::streams::words::{self, Side};
 use crate::telemetry::fullest;
 
@@ -132,8 +133,8 @@ impl Rules {
             Kind::UplinkLag => self.uplink_lag,
             Kind::InputUnhealthy => self.input_unhealthy,
             Kind::CertificateExpiring => self.certificate_expiring,
-            // It has been silent for long when it is found out.
-            Kind::CommandSilent => Span::new(0, 0),
+            // It has been silent for long when it is found out; and what is halted waits for a person.
+            Kind::CommandSilent | Kind::RolloutHalted => Span::new(0, 0),
         }
         .timing()
     }
@@ -278,6 +279,13 @@ pub(super) fn of_session(session: &Session, online: bool) -> Reading {
 #[must_use]
 pub(super) fn of_command(action: &str) -> Reading {
     warning(format!("It did not say what became of the command {action:?}."))
+}
+
+/// A rollout that waits for a person.
+#[must_use]
+pub(super) fn of_rollout(rollout: &Halted) -> Reading {
+    let Halted { name, version, reason } = rollout;
+    critical(format!("The rollout {name:?} of version {version} is halted: {reason}."))
 }
 
 fn warning(reason: String) -> Reading {

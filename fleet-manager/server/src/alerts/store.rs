@@ -27,6 +27,8 @@ pub struct AlertView {
     pub box_name: Option<String>,
     pub session: Option<SessionId>,
     pub channel: Option<ChannelId>,
+    /// Id of the rollout that is halted.
+    pub rollout: Option<String>,
     /// For people: what is wrong.
     pub reason: String,
     pub started_ms: i64,
@@ -40,17 +42,20 @@ pub struct AlertView {
 }
 
 pub(super) const COLUMNS: &str = "id, kind, severity, box_id, box_name, session_id, channel_id, reason, started_ms, \
-     ended_ms, end_reason, acknowledged_by, acknowledged_ms";
+     ended_ms, end_reason, acknowledged_by, acknowledged_ms, subject";
 
 pub(super) fn read(row: &Row<'_>) -> Result<AlertView, Error> {
+    let kind = Kind::from_name(&row.get::<_, String>(1)?)?;
+    let subject: String = row.get(13)?;
     Ok(AlertView {
         id: row.get(0)?,
-        kind: Kind::from_name(&row.get::<_, String>(1)?)?,
+        kind,
         severity: Severity::from_name(&row.get::<_, String>(2)?)?,
         box_id: parsed(row.get(3)?)?,
         box_name: row.get(4)?,
         session: parsed(row.get(5)?)?,
         channel: parsed(row.get(6)?)?,
+        rollout: (kind == Kind::RolloutHalted).then_some(subject),
         reason: row.get(7)?,
         started_ms: row.get(8)?,
         ended_ms: row.get(9)?,

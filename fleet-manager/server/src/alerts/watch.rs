@@ -1,15 +1,17 @@
 //! Looks at everything, again and again.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use nodi_protocol::SessionId;
+use nodi_protocol::{BoxId, SessionId};
 
-use super::engine::{About, Engine};
+use super::engine::{About, Engine, Reading};
 use super::kind::Kind;
 use super::{rules, store};
 use crate::boxes::Record;
 use crate::error::Error;
 use crate::state::App;
+use crate::{rollouts, updates};
 
 /// The shortest thing that is waited for lasts ten times as long.
 const LOOK: Duration = Duration::from_secs(2);
@@ -55,12 +57,17 @@ pub(super) async fn watch(app: App) {
 async fn look(app: &App, engine: &mut Engine) -> Result<(), Error> {
     let now_ms = app.now_ms();
     let since_ms = now_ms - SILENT_MS;
-    let silent =
-        app.db.read(move |connection| store::silent_commands(connection, since_ms, MAX_SILENT)).await?;
+    let (silent, halted, installing) = app
+        .db
+        .read(move |connection| {
+            let silent = store::silent_commands(connection, since_ms, MAX_SILENT)?;
+            Ok((silent, rollouts::halted(connection)?, updates::installing_boxes(connection)?))
+        })
+        .await?;
     engine.begin();
     for record in app.boxes.registry.records() {
         if record.revoked.is_none() {
-            of_box(app, engine, &record, now_ms);
+            of_box(app, engine, &record, &installing, now_ms);
         }
     }
     let timing = app.config.alerts.rules.timing(Kind::CommandSilent);
@@ -69,6 +76,11 @@ async fn look(app: &App, engine: &mut Engine) -> Result<(), Error> {
             let box_name = app.boxes.registry.get(&box_id).map(|record| record.name.clone());
             About { box_name, box_id: Some(box_id), ..About::default() }
         });
+    }
+    let timing = app.config.alerts.rules.timing(Kind::RolloutHalted);
+    for (id, rollout) in halted {
+        let reading = rules::of_rollout(&rollout);
+        engine.observe(Kind::RolloutHalted, &id, timing, reading, now_ms, About::default);
     }
     let decisions = engine.finish(now_ms);
     if decisions.is_empty() {
@@ -102,7 +114,7 @@ async fn count(app: &App, now_ms: i64) -> Result<(), Error> {
     Ok(())
 }
 
-fn of_box(app: &App, engine: &mut Engine, record: &Record, now_ms: i64) {
+fn of_box(app: &App, engine: &mut Engine, record: &Record, installing: &BTreeSet<BoxId>, now_ms: i64) {
     let rules = &app.config.alerts.rules;
     let about = |session: Option<SessionId>, channel| About {
         box_id: Some(record.id.clone()),
@@ -111,6 +123,12 @@ fn of_box(app: &App, engine: &mut Engine, record: &Record, now_ms: i64) {
         channel,
     };
     rules.of_box(record, now_ms, |kind, reading| {
+        // It reboots. Whether it is away for too long is judged with its update.
+        let expected = kind == Kind::BoxOffline && installing.contains(&record.id);
+        let reading = match reading {
+            Reading::Bad { .. } if expected => Reading::Between,
+            reading => reading,
+        };
         engine.observe(kind, record.id.as_str(), rules.timing(kind), reading, now_ms, || about(None, None));
     });
     let timing = rules.timing(Kind::InputUnhealthy);

@@ -1,5 +1,7 @@
 //! Bundles in the database.
 
+use std::path::Path;
+
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::Serialize;
 
@@ -86,8 +88,19 @@ pub(super) fn total_bytes(connection: &Connection) -> Result<i64, Error> {
     Ok(connection.query_row("SELECT coalesce(sum(bytes), 0) FROM bundle", [], |row| row.get(0))?)
 }
 
-pub(super) fn count(connection: &Connection) -> Result<u32, Error> {
-    Ok(connection.query_row("SELECT count(*) FROM bundle", [], |row| row.get(0))?)
+/// Bytes and number of those whose file is there: one that is missing must not stand in its own way.
+pub(super) fn on_disk(connection: &Connection, dir: &Path) -> Result<(u64, u32), Error> {
+    let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM bundle"))?;
+    let mut rows = statement.query([])?;
+    let (mut bytes, mut count) = (0_u64, 0);
+    while let Some(row) = rows.next()? {
+        let bundle = read(row)?;
+        if dir.join(bundle.sha256.as_str()).exists() {
+            bytes = bytes.saturating_add(bundle.bytes);
+            count += 1;
+        }
+    }
+    Ok((bytes, count))
 }
 
 /// How many rollouts name it.
@@ -149,10 +162,7 @@ pub(super) fn tell(app: &App, tx: &Tx<'_>) -> Result<(), Error> {
 
 /// For `nodi-fleet check`: bundles whose file is not there or has another length, and whether something that is not
 /// over needs it.
-pub(crate) fn missing_files(
-    connection: &Connection,
-    dir: &std::path::Path,
-) -> rusqlite::Result<Vec<(String, bool)>> {
+pub(crate) fn missing_files(connection: &Connection, dir: &Path) -> rusqlite::Result<Vec<(String, bool)>> {
     let mut statement = connection.prepare(
         "SELECT sha256, version, bytes,
              EXISTS (SELECT 1 FROM rollout WHERE bundle = sha256 AND ended_ms IS NULL)

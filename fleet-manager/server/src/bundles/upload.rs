@@ -84,13 +84,13 @@ pub(super) async fn take(
 
 /// Bytes that may come, by the quota and by the disk.
 async fn room(app: &App) -> Result<u64, Error> {
-    let config = app.config.bundles.clone();
-    let (total, count) =
-        app.db.read(|connection| Ok((store::total_bytes(connection)?, store::count(connection)?))).await?;
+    let config = &app.config.bundles;
+    let dir = app.bundles.dir.clone();
+    let (total, count) = app.db.read(move |connection| store::on_disk(connection, &dir)).await?;
     if count >= config.max_bundles {
         return Err(Error::Storage(format!("there are {count} bundles already: remove one")));
     }
-    let quota = config.max_total_bytes.saturating_sub(u64::try_from(total).unwrap_or(0));
+    let quota = config.max_total_bytes.saturating_sub(total);
     Ok(quota.min(free(app)?))
 }
 

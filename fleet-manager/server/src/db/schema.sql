@@ -388,7 +388,7 @@ CREATE TABLE alert (
     id TEXT PRIMARY KEY,
     kind TEXT NOT NULL,
     severity TEXT NOT NULL CHECK (severity IN ('warning', 'critical')),
-    -- What it is about: the id of a box, a session or a command.
+    -- What it is about: the id of a box, a session, a command or a rollout.
     subject TEXT NOT NULL,
     -- Not references, like those below: an alert outlives what it was about.
     box_id TEXT,
@@ -541,7 +541,7 @@ CREATE TABLE rollout_box (
     box_name TEXT NOT NULL,
     -- Index of its stage.
     stage INTEGER NOT NULL,
-    -- 'ordered': as the update says.
+    -- 'ordered': as the update says. So does 'pending' with an update, unless that was withdrawn: it was held back.
     standing TEXT NOT NULL CHECK (standing IN ('pending', 'ordered', 'confirmed', 'excluded')),
     -- Its newest order in this rollout, of as many.
     update_id TEXT REFERENCES box_update (id) ON DELETE SET NULL,

@@ -95,6 +95,8 @@ struct BoxFilter {
     /// Only boxes of the stage with this index.
     #[param(maximum = 20)]
     stage: Option<u32>,
+    /// `true`: boxes that failed, and a person has taken note; `false`: all others.
+    acknowledged: Option<bool>,
 }
 
 /// The boxes of a rollout
@@ -111,7 +113,7 @@ async fn boxes(
         .db
         .read(move |connection| {
             store::one(connection, &id)?;
-            let rank = view::box_rank();
+            let (rank, changed) = (view::box_rank(), view::box_changed());
             Select::new(&view::box_columns(), view::BOX_FROM)
                 .only("r.rollout_id = ?", Some(id))
                 .only(
@@ -123,6 +125,7 @@ async fn boxes(
                     filter.standing.map(|standing| standing.name().to_owned()),
                 )
                 .only("r.stage = ?", filter.stage.map(i64::from))
+                .only(&format!("{} = ?", view::box_acknowledged()), filter.acknowledged.map(i64::from))
                 .search(&paging, &["r.box_name", "r.box_id", "u.text", "r.text"])?
                 .page(
                     connection,
@@ -131,7 +134,7 @@ async fn boxes(
                         ("state", rank.as_str()),
                         ("box_name", "r.box_name COLLATE NOCASE"),
                         ("stage", "r.stage"),
-                        ("changed_ms", view::BOX_CHANGED),
+                        ("changed_ms", changed.as_str()),
                     ],
                     "state",
                     "r.box_id",
@@ -203,7 +206,7 @@ async fn start(
 
 /// Pauses a rollout
 ///
-/// Nobody new begins; who has begun goes on.
+/// Nobody new begins to install: orders of boxes that have not begun are withdrawn until it is resumed.
 #[utoipa::path(post, path = "/rollouts/{id}/pause", params(("id" = String, Path)), responses(
     (status = 200, description = "It is paused.", body = RolloutView),
     (status = 409, description = "It is neither running nor gated."),

@@ -204,8 +204,15 @@ fn progress(snapshot: &Snapshot, now_ms: i64) -> Option<Step> {
     let plan = &snapshot.plan;
     let stages = plan.stage_count();
     let last = snapshot.stage + 1 >= stages;
+    // Of which nobody is left there is nothing to watch.
+    let empty = !last
+        && !plan.is_canary(snapshot.stage)
+        && snapshot.members.iter().all(|member| {
+            member.stage != snapshot.stage || matches!(member.standing, Standing::Excluded { .. })
+        });
     if let Some(soak_ms) = snapshot.soak_ms
         && !last
+        && !empty
     {
         if now_ms < soak_ms.saturating_add(i64::from(plan.soak_s) * 1_000) {
             return None;
@@ -237,7 +244,7 @@ fn progress(snapshot: &Snapshot, now_ms: i64) -> Option<Step> {
         // Everybody has a word to say before it is over.
         return (upto.open() == 0).then(|| Step::Finish { reason: finished(&upto, snapshot) });
     }
-    Tally::reaches(upto.confirmed, percent, total).then_some(Step::Soak)
+    Tally::reaches(upto.confirmed, percent, total).then_some(if empty { Step::Advance } else { Step::Soak })
 }
 
 fn finished(tally: &Tally, snapshot: &Snapshot) -> String {

@@ -38,10 +38,18 @@ async fn look(app: &App) -> Result<(), Error> {
         app.rollouts.counts.get_or_create(&[("state", state.name())]).set(count);
     }
     for id in ids {
-        for _ in 0..ROUNDS {
-            if !turn(app, &id).await? {
-                break;
-            }
+        // One that fails does not keep the others waiting.
+        if let Err(error) = turns(app, &id).await {
+            log::warn!(rollout = id.as_str(); "rollouts: {error}");
+        }
+    }
+    Ok(())
+}
+
+async fn turns(app: &App, id: &str) -> Result<(), Error> {
+    for _ in 0..ROUNDS {
+        if !turn(app, id).await? {
+            break;
         }
     }
     Ok(())

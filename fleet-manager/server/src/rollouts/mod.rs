@@ -26,7 +26,7 @@ use crate::tasks::Tasks;
 
 pub use api::routes;
 pub use plan::{Gate, NewRollout, Plan};
-pub use store::{State as RolloutState, name_of_open};
+pub use store::{Halted, State as RolloutState, halted, name_of_open};
 pub use view::{BoxStanding, BoxState, RolloutBoxView, RolloutBundle, RolloutView, StageView, Totals};
 
 /// This area's section of the configuration.

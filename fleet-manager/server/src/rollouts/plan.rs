@@ -49,7 +49,7 @@ pub struct NewRollout {
     #[serde(default = "everything")]
     #[schema(min_items = 1, max_items = 20)]
     pub stages: Vec<u8>,
-    /// So many failures that nobody acknowledged are borne; one more halts.
+    /// So many failures that nobody acknowledged are borne, as long as `success_percent` can be reached; one more halts.
     #[serde(default)]
     #[schema(maximum = 100_000)]
     pub max_failures: u32,

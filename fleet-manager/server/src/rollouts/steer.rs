@@ -14,7 +14,6 @@ use crate::db::Tx;
 use crate::error::Error;
 use crate::ids;
 use crate::state::App;
-use crate::updates;
 
 /// Boxes that an answer names before it says only how many more there are.
 const NAMED: usize = 20;
@@ -171,7 +170,9 @@ pub(super) fn pause(app: &App, tx: &Tx<'_>, id: &str, actor: &Actor) -> Result<R
         State::Running | State::Gated => {}
         _ => return Err(not_now(&rollout, "running or gated")),
     }
-    store::change(tx, &mut rollout, actor, "rollout.pause", app.now_ms(), |rollout| {
+    let now_ms = app.now_ms();
+    store::hold_back(app, tx, id, "the rollout was paused", now_ms)?;
+    store::change(tx, &mut rollout, actor, "rollout.pause", now_ms, |rollout| {
         rollout.state = State::Paused;
         rollout.reason = format!("paused by {}", actor.name);
     })?;
@@ -249,13 +250,7 @@ pub(super) fn abort(app: &App, tx: &Tx<'_>, id: &str, actor: &Actor) -> Result<R
     if rollout.ended_ms.is_some() {
         return Err(not_now(&rollout, "not over"));
     }
-    let mut statement =
-        tx.prepare_cached("SELECT box_id FROM box_update WHERE rollout_id = ?1 AND over_ms IS NULL")?;
-    let open: Vec<String> = statement.query_map([id], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    for box_id in open {
-        let box_id: BoxId = box_id.parse().map_err(|error| Error::Internal(format!("database: {error}")))?;
-        updates::withdraw(app, tx, &box_id, "the rollout was aborted", now_ms)?;
-    }
+    store::take_back(app, tx, id, "the rollout was aborted", now_ms)?;
     store::change(tx, &mut rollout, actor, "rollout.abort", now_ms, |rollout| {
         rollout.state = State::Aborted;
         rollout.reason = format!("aborted by {}", actor.name);

@@ -80,6 +80,14 @@ pub(super) struct Rollout {
     pub(super) ended_ms: Option<i64>,
 }
 
+/// A rollout that goes on only with a person.
+#[derive(Debug, Clone)]
+pub struct Halted {
+    pub name: String,
+    pub version: String,
+    pub reason: String,
+}
+
 pub(super) const COLUMNS: &str = "id, name, bundle, version, compatible, plan, state, reason, stage, soak_ms, created_ms, \
      created_by, started_ms, ended_ms";
 
@@ -121,6 +129,20 @@ pub(super) fn under_way(connection: &Connection) -> Result<Vec<String>, Error> {
         .prepare_cached("SELECT id FROM rollout WHERE ended_ms IS NULL AND state <> 'draft' ORDER BY id")?;
     let ids = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     Ok(ids)
+}
+
+/// Those that are halted: id, and what they are called, bring and halted for.
+///
+/// # Errors
+/// SQLite's.
+pub fn halted(connection: &Connection) -> Result<Vec<(String, Halted)>, Error> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, name, version, reason FROM rollout WHERE ended_ms IS NULL AND state = 'halted' ORDER BY id",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok((row.get(0)?, Halted { name: row.get(1)?, version: row.get(2)?, reason: row.get(3)? }))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// How many there are in each state.
@@ -205,12 +227,16 @@ pub(super) fn snapshot(app: &App, connection: &Connection, id: &str) -> Result<(
         let busy = orders.get(&box_id).is_some_and(|open| Some(open) != update.as_ref());
         let box_id: BoxId = box_id.parse().map_err(broken)?;
         let record = registry.get(&box_id);
+        let standing = standing(&row.get::<_, String>(2)?, row.get::<_, Option<String>>(5)?.as_deref())?;
+        let says_it = record.as_ref().is_some_and(|record| record.version == rollout.version);
         members.push(Member {
             stage: usize::try_from(row.get::<_, i64>(1)?).map_err(broken)?,
-            standing: standing(&row.get::<_, String>(2)?, row.get::<_, Option<String>>(5)?.as_deref())?,
+            standing,
             acknowledged: row.get(3)?,
             unfit: unfit(record.as_deref(), &rollout.compatible),
-            runs_it: record.is_some_and(|record| record.version == rollout.version),
+            // One that went silent said so in its trial, and may have gone back since.
+            runs_it: says_it
+                && (standing == Standing::Confirmed || !updates::is_silent(connection, &box_id)?),
             busy,
             id: box_id,
         });
@@ -249,11 +275,12 @@ pub(super) fn snapshot(app: &App, connection: &Connection, id: &str) -> Result<(
 /// What a box's row and its newest order come to.
 pub(super) fn standing(own: &str, update: Option<&str>) -> Result<Standing, Error> {
     Ok(match own {
-        "pending" => Standing::Pending,
         "confirmed" => Standing::Confirmed,
         "excluded" => Standing::Excluded { returns: true },
-        "ordered" => {
+        "pending" | "ordered" => {
             match update.map(|name| UpdateState::from_name(name).ok_or_else(|| broken(name))).transpose()? {
+                // Without an order, or held back before it had begun.
+                None | Some(UpdateState::Withdrawn) if own == "pending" => Standing::Pending,
                 // Removed with its box, or taken back by a person.
                 None | Some(UpdateState::Withdrawn) => Standing::Excluded { returns: false },
                 Some(UpdateState::Confirmed) => Standing::Confirmed,
@@ -379,10 +406,13 @@ fn apply_one(
             set(box_id, "confirmed", "it runs the version already")?;
         }
         Step::Order { id: box_id } => order(app, tx, rollout, bundle, box_id, now_ms)?,
-        Step::Halt { reason } => change(tx, rollout, &system, "rollout.halt", now_ms, |rollout| {
-            rollout.state = State::Halted;
-            rollout.reason.clone_from(reason);
-        })?,
+        Step::Halt { reason } => {
+            hold_back(app, tx, &id, "the rollout halted", now_ms)?;
+            change(tx, rollout, &system, "rollout.halt", now_ms, |rollout| {
+                rollout.state = State::Halted;
+                rollout.reason.clone_from(reason);
+            })?;
+        }
         Step::Soak => {
             // No news for anybody: what it leads to is.
             rollout.soak_ms = Some(now_ms);
@@ -441,5 +471,38 @@ fn order(
              changed_ms = ?4 WHERE rollout_id = ?1 AND box_id = ?2",
     )?
     .execute(params![rollout.id, box_id.as_str(), view.id.to_string(), now_ms])?;
+    Ok(())
+}
+
+/// Takes those orders back that have not begun to install. Their boxes.
+pub(super) fn take_back(
+    app: &App,
+    tx: &Tx<'_>,
+    rollout: &str,
+    why: &str,
+    now_ms: i64,
+) -> Result<Vec<BoxId>, Error> {
+    let mut statement =
+        tx.prepare_cached("SELECT box_id FROM box_update WHERE rollout_id = ?1 AND over_ms IS NULL")?;
+    let open: Vec<String> =
+        statement.query_map([rollout], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let mut taken = Vec::new();
+    for box_id in open {
+        let box_id: BoxId = box_id.parse().map_err(broken)?;
+        if updates::withdraw(app, tx, &box_id, why, now_ms)? {
+            taken.push(box_id);
+        }
+    }
+    Ok(taken)
+}
+
+/// Who has not begun to install waits again. Its order is remembered: a box that began in this moment counts as it ends.
+pub(super) fn hold_back(app: &App, tx: &Tx<'_>, rollout: &str, why: &str, now_ms: i64) -> Result<(), Error> {
+    for box_id in take_back(app, tx, rollout, why, now_ms)? {
+        tx.prepare_cached(
+            "UPDATE rollout_box SET standing = 'pending', text = ?3, changed_ms = ?4 WHERE rollout_id = ?1 AND box_id = ?2",
+        )?
+        .execute(params![rollout, box_id.as_str(), why, now_ms])?;
+    }
     Ok(())
 }

@@ -120,7 +120,10 @@ pub(super) fn view(connection: &Connection, rollout: Rollout) -> Result<RolloutV
     }
     let soak = i64::from(rollout.plan.soak_s) * 1_000;
     Ok(RolloutView {
-        acknowledged: acknowledged(connection, &rollout.id)?,
+        acknowledged: failed(connection, &rollout.id)?
+            .into_iter()
+            .filter_map(|(id, known)| known.then_some(id))
+            .collect(),
         soak_until_ms: rollout
             .soak_ms
             .filter(|_| rollout.state == State::Running)
@@ -142,18 +145,6 @@ pub(super) fn view(connection: &Connection, rollout: Rollout) -> Result<RolloutV
     })
 }
 
-fn acknowledged(connection: &Connection, rollout: &str) -> Result<Vec<BoxId>, Error> {
-    let mut statement = connection.prepare_cached(
-        "SELECT box_id FROM rollout_box WHERE rollout_id = ?1 AND acknowledged <> 0 ORDER BY box_id",
-    )?;
-    let mut rows = statement.query([rollout])?;
-    let mut boxes = Vec::new();
-    while let Some(row) = rows.next()? {
-        boxes.push(box_id(&row.get::<_, String>(0)?)?);
-    }
-    Ok(boxes)
-}
-
 fn box_id(text: &str) -> Result<BoxId, Error> {
     text.parse().map_err(|error| Error::Internal(format!("database: {error}")))
 }
@@ -163,7 +154,7 @@ fn box_id(text: &str) -> Result<BoxId, Error> {
 #[serde(rename_all = "snake_case")]
 #[schema(as = RolloutBoxState)]
 pub enum BoxState {
-    /// Its turn has not come.
+    /// Its turn has not come, or it was held back before it had begun to install.
     Pending,
     Ordered,
     Waiting,
@@ -266,18 +257,32 @@ pub struct RolloutBoxView {
 
 pub(super) const BOX_FROM: &str = "rollout_box AS r LEFT JOIN box_update AS u ON u.id = r.update_id";
 /// As [`BoxState`].
-pub(super) const BOX_STATE: &str = "CASE WHEN r.standing <> 'ordered' THEN r.standing \
-     WHEN u.state IS NULL OR u.state = 'withdrawn' THEN 'excluded' ELSE u.state END";
-pub(super) const BOX_CHANGED: &str =
-    "CASE WHEN r.standing = 'ordered' THEN coalesce(u.changed_ms, r.changed_ms) ELSE r.changed_ms END";
+pub(super) const BOX_STATE: &str = "CASE r.standing WHEN 'ordered' THEN coalesce(nullif(u.state, 'withdrawn'), 'excluded') \
+     WHEN 'pending' THEN coalesce(nullif(u.state, 'withdrawn'), 'pending') ELSE r.standing END";
+/// Whether the order says how the box stands: also one that was held back too late.
+const BY_ORDER: &str = "(r.standing = 'ordered' OR r.standing = 'pending' AND u.state <> 'withdrawn')";
+/// [`BOX_STATE`]s that count as failed.
+const FAILED: &str = "('failed', 'rolled_back', 'expired', 'silent')";
 
 /// For [`read_box`].
 pub(super) fn box_columns() -> String {
     format!(
-        "r.box_id, r.box_name, r.stage, {BOX_STATE} AS state, iif(r.standing = 'ordered', u.progress, NULL) AS progress,
-         CASE WHEN r.standing <> 'ordered' THEN r.text WHEN u.id IS NULL THEN 'the box was removed' ELSE u.text END AS text,
-         r.attempt, r.acknowledged, {BOX_CHANGED} AS changed_ms"
+        "r.box_id, r.box_name, r.stage, {BOX_STATE} AS state, iif({BY_ORDER}, u.progress, NULL) AS progress,
+         iif({BY_ORDER}, coalesce(u.text, 'the box was removed'), r.text) AS text, r.attempt,
+         {} AS acknowledged, {} AS changed_ms",
+        box_acknowledged(),
+        box_changed()
     )
+}
+
+/// Since when it stands so.
+pub(super) fn box_changed() -> String {
+    format!("iif({BY_ORDER}, coalesce(u.changed_ms, r.changed_ms), r.changed_ms)")
+}
+
+/// What failed and was taken note of may be confirmed after all.
+pub(super) fn box_acknowledged() -> String {
+    format!("(r.acknowledged <> 0 AND ({BOX_STATE}) IN {FAILED})")
 }
 
 /// As [`BoxStanding`].
@@ -318,7 +323,7 @@ pub(super) fn read_box(row: &Row<'_>) -> Result<RolloutBoxView, Error> {
 pub(super) fn failed(connection: &Connection, rollout: &str) -> Result<Vec<(BoxId, bool)>, Error> {
     let mut statement = connection.prepare_cached(&format!(
         "SELECT r.box_id, r.acknowledged FROM {BOX_FROM}
-         WHERE r.rollout_id = ?1 AND ({BOX_STATE}) IN ('failed', 'rolled_back', 'expired', 'silent') ORDER BY r.box_id"
+         WHERE r.rollout_id = ?1 AND ({BOX_STATE}) IN {FAILED} ORDER BY r.box_id"
     ))?;
     let mut rows = statement.query(params![rollout])?;
     let mut boxes = Vec::new();

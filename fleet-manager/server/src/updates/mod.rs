@@ -19,7 +19,9 @@ use crate::tasks::Tasks;
 pub use api::{NewUpdate, routes};
 pub use order::{BEGIN_S, Wish, check_begin_s, check_deadlines, give};
 pub use states::State as UpdateState;
-pub use store::{UpdateView, open_boxes, outgoing, said, withdraw, withdraw_all};
+pub use store::{
+    UpdateView, installing_boxes, is_silent, open_boxes, outgoing, said, withdraw, withdraw_all,
+};
 
 /// This area's section of the configuration.
 #[derive(Debug, Clone, Deserialize)]

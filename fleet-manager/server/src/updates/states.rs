@@ -110,6 +110,10 @@ impl From<update::State> for State {
 #[must_use]
 pub(super) fn after(current: State, assumed: bool, said: update::State) -> Option<State> {
     let new = State::from(said);
+    // Only the server takes an order back. A box that says so by itself lost it, and is told anew what there is.
+    if new == State::Withdrawn && current != State::Withdrawn {
+        return None;
+    }
     if !current.is_over() {
         return Some(new);
     }
@@ -179,6 +183,15 @@ mod tests {
         assert_eq!(after(State::Silent, true, Said::Downloading), None, "its order is cleared");
         assert_eq!(after(State::Withdrawn, true, Said::Installing), Some(State::Installing));
         assert_eq!(after(State::Withdrawn, true, Said::Waiting), None);
+    }
+
+    #[test]
+    fn only_the_server_takes_an_order_back() {
+        for current in State::ALL.into_iter().filter(|state| *state != State::Withdrawn) {
+            for assumed in [false, true] {
+                assert_eq!(after(current, assumed, Said::Withdrawn), None, "{current:?}");
+            }
+        }
         assert_eq!(after(State::Withdrawn, true, Said::Withdrawn), Some(State::Withdrawn));
     }
 

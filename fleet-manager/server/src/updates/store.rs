@@ -1,5 +1,7 @@
 //! Updates in the database.
 
+use std::collections::BTreeSet;
+
 use nodi_protocol::fleet::update::{Deadlines, Report};
 use nodi_protocol::{BoxId, UpdateId};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -109,6 +111,18 @@ pub(super) fn newest(connection: &Connection, box_id: &BoxId) -> Result<Option<U
     ))?;
     let mut rows = statement.query([box_id.as_str()])?;
     rows.next()?.map(read).transpose()
+}
+
+/// Whether the newest of a box ended in silence: what was last heard of it may not be so any more.
+///
+/// # Errors
+/// SQLite's.
+pub fn is_silent(connection: &Connection, box_id: &BoxId) -> Result<bool, Error> {
+    let newest: Option<String> = connection
+        .prepare_cached("SELECT state FROM box_update WHERE box_id = ?1 ORDER BY id DESC LIMIT 1")?
+        .query_row([box_id.as_str()], |row| row.get(0))
+        .optional()?;
+    Ok(newest.as_deref() == Some(State::Silent.name()))
 }
 
 /// The one of a box that is not over.
@@ -329,6 +343,22 @@ pub fn withdraw_all(app: &App, tx: &Tx<'_>, box_id: &BoxId, now_ms: i64) -> Resu
         set_over(app, tx, &open.id, State::Withdrawn, "the box was revoked", now_ms)?;
     }
     Ok(())
+}
+
+/// Boxes that install, reboot or are on trial: they may be away without anything being wrong.
+///
+/// # Errors
+/// SQLite's.
+pub fn installing_boxes(connection: &Connection) -> Result<BTreeSet<BoxId>, Error> {
+    let mut statement = connection.prepare_cached(
+        "SELECT box_id FROM box_update WHERE over_ms IS NULL AND state IN ('installing', 'rebooting', 'trial')",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut boxes = BTreeSet::new();
+    while let Some(row) = rows.next()? {
+        boxes.insert(parsed(&row.get::<_, String>(0)?)?);
+    }
+    Ok(boxes)
 }
 
 /// Boxes that have an order, for the broker.

@@ -99,6 +99,24 @@ async fn there_is_no_room_for_everything() {
 }
 
 #[tokio::test]
+async fn a_bundle_whose_file_is_missing_does_not_stand_in_its_own_way() {
+    let fleet = Fleet::with(|config| {
+        config.bundles.max_bundles = 1;
+        config.bundles.max_bytes = VERITY.len() as u64;
+        config.bundles.max_total_bytes = VERITY.len() as u64;
+    })
+    .await;
+    let admin = fleet.admin().await;
+    let view: serde_json::Value = upload(&admin, "", VERITY).await.json().await.unwrap();
+    problem(upload(&admin, "", VERITY).await, 507).await;
+    let kept = fleet.dir.path().join("data/bundles").join(view["sha256"].as_str().unwrap());
+    std::fs::remove_file(&kept).unwrap();
+    assert_eq!(upload(&admin, "", VERITY).await.status(), 201);
+    assert_eq!(std::fs::read(&kept).unwrap(), VERITY);
+    fleet.stop().await;
+}
+
+#[tokio::test]
 async fn a_check_finds_what_a_backup_does_not_bring_back() {
     let fleet = Fleet::start().await;
     let admin = fleet.admin().await;

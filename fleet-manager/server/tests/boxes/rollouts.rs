@@ -87,6 +87,18 @@ impl Stage {
         rows.iter().find(|row| row["box"] == self.id(index)).cloned().unwrap_or_default()
     }
 
+    /// What a box says of the newest order that it got.
+    async fn says(&self, index: usize, state: State, message: &str) {
+        let order = self.updaters[index].orders.lock().unwrap().last().unwrap().clone();
+        let report = crate::support::report(&order, state, message);
+        self.robots[index].say(BoxTopic::UpdateStatus, true, &report).await;
+    }
+
+    /// How many boxes of a rollout there are with `query`.
+    async fn count(&self, id: &str, query: &str) -> Value {
+        self.fleet.get(&format!("/rollouts/{id}/boxes?{query}")).await["total"].clone()
+    }
+
     async fn until_box(&self, id: &str, index: usize, state: &str) -> Value {
         wait(&format!("box {index} is {state}"), async || {
             let row = self.standing(id, index).await;
@@ -232,6 +244,106 @@ async fn what_was_acknowledged_does_not_count_and_who_is_paused_waits() {
         (&json!(2), &json!(1), &json!(1))
     );
     assert_eq!(stage.updaters[3].count(), 0);
+}
+
+#[tokio::test]
+async fn a_halt_holds_back_whoever_has_not_begun_to_install() {
+    let stage = Stage::new(4, "").await;
+    for (updater, last) in stage.updaters.iter().zip([
+        State::Downloading,
+        State::Downloading,
+        State::Downloading,
+        State::Installing,
+    ]) {
+        updater.set(Outcome::StopsAt(last));
+    }
+    let id = stage.start(json!({})).await;
+    for (index, state) in ["downloading", "downloading", "downloading", "installing"].iter().enumerate() {
+        stage.until_box(&id, index, state).await;
+    }
+    stage.says(0, State::Failed, "the bundle is broken").await;
+    stage.until(&id, "halted").await;
+    let held = stage.standing(&id, 1).await;
+    assert_eq!((&held["state"], &held["message"]), (&json!("pending"), &json!("the rollout halted")));
+    stage.robots[1].hears(BoxTopic::Update, |bytes| bytes.is_empty().then_some(())).await;
+    assert_eq!(stage.standing(&id, 3).await["state"], "installing", "it goes on");
+    assert_eq!(stage.view(&id).await["totals"]["waiting"], 2);
+    let withdrawn = stage.fleet.get("/audit?action=update.withdrawn").await;
+    assert_eq!(withdrawn["total"], 2, "{withdrawn}");
+    // One had begun in that moment after all, and its end counts.
+    stage.says(2, State::Installing, "RAUC writes").await;
+    let row = stage.until_box(&id, 2, "installing").await;
+    assert_eq!(row["message"], "RAUC writes");
+    assert_eq!(stage.view(&id).await["totals"]["running"], 2);
+    stage.says(2, State::Confirmed, "").await;
+    stage.until_box(&id, 2, "confirmed").await;
+    // The other one is ordered anew.
+    stage.updaters[1].set(Outcome::Confirms);
+    stage.steer(&id, "resume", Some(json!({ "acknowledge": [stage.id(0)] }))).await;
+    stage.until_box(&id, 1, "confirmed").await;
+    stage.says(3, State::Confirmed, "").await;
+    let done = stage.until(&id, "done").await;
+    let totals = &done["totals"];
+    assert_eq!((&totals["confirmed"], &totals["failed"]), (&json!(3), &json!(1)), "{done}");
+    let orders: Vec<_> = stage.updaters.iter().map(Updater::count).collect();
+    assert_eq!(orders, [1, 2, 1, 1]);
+}
+
+#[tokio::test]
+async fn a_pause_holds_back_whoever_has_not_begun_to_install() {
+    let stage = Stage::new(1, "").await;
+    stage.updaters[0].set(Outcome::StopsAt(State::Downloading));
+    let id = stage.start(json!({})).await;
+    stage.until_box(&id, 0, "downloading").await;
+    let paused = stage.steer(&id, "pause", None).await;
+    assert_eq!((&paused["totals"]["waiting"], &paused["totals"]["running"]), (&json!(1), &json!(0)));
+    stage.robots[0].hears(BoxTopic::Update, |bytes| bytes.is_empty().then_some(())).await;
+    assert_eq!(stage.standing(&id, 0).await["message"], "the rollout was paused");
+    stage.says(0, State::Withdrawn, "withdrawn by the fleet").await;
+    stage.updaters[0].set(Outcome::Confirms);
+    stage.steer(&id, "resume", Some(json!({}))).await;
+    stage.until(&id, "done").await;
+    assert_eq!(stage.standing(&id, 0).await["attempt"], 2);
+}
+
+#[tokio::test]
+async fn a_box_that_went_silent_in_its_trial_is_ordered_again_whatever_it_said_it_runs() {
+    let stage = Stage::new(1, "[updates]\ngrace_s = 1").await;
+    stage.updaters[0].set(Outcome::StopsAt(State::Trial));
+    let id = stage.start(json!({ "deadlines": { "trial_s": 1 } })).await;
+    stage.until_box(&id, 0, "trial").await;
+    let mut here = crate::support::presence(true, u64::MAX >> 2);
+    here.version = "2.0.0".to_owned();
+    stage.robots[0].say(BoxTopic::Presence, true, &here).await;
+    stage.until(&id, "halted").await;
+    stage.updaters[0].set(Outcome::SaysNothing);
+    let again = json!({ "acknowledge": [stage.id(0)], "retry": true });
+    stage.steer(&id, "resume", Some(again)).await;
+    stage.until_box(&id, 0, "ordered").await;
+    wait("the second order", async || (stage.updaters[0].count() == 2).then_some(())).await;
+    stage.says(0, State::Failed, "2.0.0 runs already").await;
+    let done = stage.until(&id, "done").await;
+    assert_eq!(done["totals"]["confirmed"], 1, "now it is believed");
+}
+
+#[tokio::test]
+async fn what_is_confirmed_after_all_needs_no_note_of_its_failure() {
+    let stage = Stage::new(2, "[updates]\ngrace_s = 1").await;
+    stage.updaters[0].set(Outcome::StopsAt(State::Trial));
+    let body = json!({ "canary": [stage.id(0)], "gate": "manual", "deadlines": { "trial_s": 1 } });
+    let id = stage.start(body).await;
+    stage.until(&id, "halted").await;
+    assert_eq!(stage.count(&id, "standing=failed&acknowledged=false").await, 1);
+    stage.steer(&id, "resume", Some(json!({ "acknowledge": [stage.id(0)] }))).await;
+    let gated = stage.until(&id, "gated").await;
+    assert_eq!(gated["acknowledged"], json!([stage.id(0)]));
+    assert_eq!(stage.count(&id, "standing=failed&acknowledged=false").await, 0);
+    assert_eq!(stage.count(&id, "acknowledged=true").await, 1);
+    stage.says(0, State::Confirmed, "at last").await;
+    stage.until_box(&id, 0, "confirmed").await;
+    assert_eq!(stage.view(&id).await["acknowledged"], json!([]));
+    assert_eq!(stage.count(&id, "acknowledged=true").await, 0);
+    assert_eq!(stage.standing(&id, 0).await["acknowledged"], false);
 }
 
 #[tokio::test]

@@ -152,6 +152,31 @@ async fn silence_counts_until_the_box_says_otherwise() {
 }
 
 #[tokio::test]
+async fn a_box_that_lost_its_order_is_told_it_again_and_withdraws_nothing_by_itself() {
+    let fleet = Fleet::with("[updates]\ngrace_s = 1").await;
+    let robot = fleet.robot().await;
+    let bundle = fleet.bundle("2.0.0").await;
+    let order = fleet.order(&robot, &bundle, json!({ "deadlines": { "trial_s": 1 } })).await;
+    says(&robot, &order, State::Downloading, "").await;
+    fleet.update_is(&robot, "downloading").await;
+    robot.newest.lock().unwrap().clear();
+    says(&robot, &order, State::Withdrawn, "withdrawn by the fleet").await;
+    robot
+        .hears(BoxTopic::Update, |bytes| {
+            let again: Order = nodi_protocol::fleet::Payload::from_json(bytes).ok()?;
+            (again == order).then_some(())
+        })
+        .await;
+    fleet.update_is(&robot, "downloading").await;
+    says(&robot, &order, State::Trial, "").await;
+    fleet.update_is(&robot, "silent").await;
+    robot.newest.lock().unwrap().clear();
+    says(&robot, &order, State::Withdrawn, "withdrawn by the fleet").await;
+    is_cleared(&robot).await;
+    fleet.update_is(&robot, "silent").await;
+}
+
+#[tokio::test]
 async fn orders_and_reports_survive_the_death_of_server_and_broker() {
     let mut fleet = Fleet::start().await;
     let robot = fleet.robot().await;

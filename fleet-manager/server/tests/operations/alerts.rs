@@ -1,10 +1,11 @@
 //! Alerts: from what a box says to what a receiver hears, over a crash of the server.
 
 use nodi_protocol::fleet::topic::BoxTopic;
+use nodi_protocol::fleet::update::State;
 use serde_json::{Value, json};
 
 use crate::receiver::Receiver;
-use crate::support::{Fleet, Robot, wait};
+use crate::support::{Fleet, Outcome, Robot, Updater, report, wait};
 use crate::telemetry;
 use crate::webhooks::ALLOW;
 
@@ -82,4 +83,51 @@ async fn a_box_that_vanishes_is_an_alert_until_it_is_back_or_revoked() {
     wait("nothing lasts", async || alerts(&fleet, "active=true").await.is_empty().then_some(())).await;
     let gone = one(&fleet, "active=false&sort=-ended_ms").await;
     assert_eq!(gone["end_reason"], "The box is no longer part of the fleet.");
+}
+
+#[tokio::test]
+async fn a_box_that_reboots_for_its_update_is_no_alert_until_that_takes_too_long() {
+    let fleet = Fleet::with(&format!("{QUICK}[updates]\ngrace_s = 1\n")).await;
+    let robot = fleet.robot().await;
+    let bundle = fleet.bundle("2.0.0").await;
+    let order = fleet.order(&robot, &bundle, json!({ "deadlines": { "reboot_s": 5 } })).await;
+    robot.say(BoxTopic::UpdateStatus, true, &report(&order, State::Rebooting, "")).await;
+    fleet.update_is(&robot, "rebooting").await;
+    robot.vanish();
+    let silent = fleet.update_is(&robot, "silent").await;
+    let started = one(&fleet, "kind=box_offline").await;
+    assert!(started["started_ms"].as_i64() >= silent["changed_ms"].as_i64(), "{started} {silent}");
+}
+
+#[tokio::test]
+async fn a_rollout_that_is_halted_is_one_alert_until_it_goes_on() {
+    let mut fleet = Fleet::with(QUICK).await;
+    let robot = fleet.robot().await;
+    let updater = Updater::start(&robot, Outcome::RollsBack);
+    let bundle = fleet.bundle("2.0.0").await;
+    let made = fleet.post("/rollouts", json!({ "name": "Spring", "bundle": bundle })).await;
+    let path = format!("/rollouts/{}", made["id"].as_str().unwrap());
+    fleet.post(&format!("{path}/start"), json!({})).await;
+    let started = one(&fleet, "active=true&kind=rollout_halted").await;
+    assert_eq!(
+        (&started["severity"], &started["rollout"], &started["box_id"]),
+        (&json!("critical"), &made["id"], &json!(null))
+    );
+    assert_eq!(started["reason"], "The rollout \"Spring\" of version 2.0.0 is halted: 1 box failed.");
+
+    fleet.kill_server();
+    fleet.start_server();
+    fleet.server_is_up().await;
+    // Another alert tells that everything was looked at.
+    says(&robot, 10).await;
+    one(&fleet, "active=true&kind=disk_filling").await;
+    updater.set(Outcome::Confirms);
+    let again = json!({ "acknowledge": [robot.id()], "retry": true });
+    fleet.post(&format!("{path}/resume"), again).await;
+    let ended = one(&fleet, "active=false&kind=rollout_halted").await;
+    assert_eq!(
+        (&ended["id"], &ended["end_reason"]),
+        (&started["id"], &json!("It goes on, or it was ended."))
+    );
+    assert_eq!(alerts(&fleet, "kind=rollout_halted").await.len(), 1);
 }

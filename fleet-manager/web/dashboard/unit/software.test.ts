@@ -97,6 +97,14 @@ describe('a plan', () => {
     ]);
   });
 
+  it('puts up with no failure where every box has to be confirmed', () => {
+    const lines = planWords(
+      { ...plan, max_failures: 5 },
+      { total: 120, already: 0, version: '1', canaries: [] },
+    );
+    expect(lines).toContain('The first box that fails, rolls back or goes silent halts it.');
+  });
+
   it('warns of what is forced', () => {
     const lines = planWords(
       { ...plan, force: true, max_failures: 2, gate: 'manual', soak_s: 0, success_percent: 90 },
@@ -106,7 +114,7 @@ describe('a plan', () => {
       '1 box gets version 1.',
       'There is no canary: it begins with 10 % (1), then all 1.',
       'Once 90 % of the boxes of a stage have confirmed it, it waits until somebody continues.',
-      'It halts once more than 2 boxes have failed, rolled back or gone silent.',
+      'It halts once more than 2 boxes have failed, rolled back or gone silent, or so many that 90 % cannot be confirmed any more.',
       'Live streams are interrupted, and maintenance windows do not count.',
     ]);
   });
@@ -155,6 +163,10 @@ describe('a rollout', () => {
       '1 box failed.',
     );
     expect(rolloutWords({ ...ROLLOUT, stage: 3 }, 0).next).toBe('This is the last stage.');
+    const totals = { ...ROLLOUT.totals, confirmed: 4, running: 2 };
+    expect(rolloutWords({ ...ROLLOUT, state: 'aborted', totals }, 0).next).toBe(
+      '4 boxes keep the new version, 2 still go on to the end; the others keep the old one.',
+    );
     expect(totalsWords({ ...ROLLOUT.totals, failed: 3, silent: 1, confirmed: 3 })).toBe(
       '3 of 20 boxes confirmed, 1 at work, 2 failed, 1 silent, 19 not yet',
     );

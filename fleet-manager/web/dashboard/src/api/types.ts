@@ -403,6 +403,8 @@ export interface AlertView {
   readonly box_name: string | null;
   readonly session: string | null;
   readonly channel: string | null;
+  /** Id of the one that is halted. */
+  readonly rollout: string | null;
   readonly reason: string;
   readonly started_ms: number;
   readonly ended_ms: number | null;

@@ -10,6 +10,7 @@ const NAMES: Readonly<Record<string, readonly [title: string, when: string]>> = 
   input_unhealthy: ['Unhealthy input', 'A streamer sends something that viewers notice'],
   certificate_expiring: ['Certificate near its end', 'A box has not renewed its certificate'],
   command_silent: ['Command without an answer', 'A box did not report what became of a command'],
+  rollout_halted: ['Rollout halted', 'A rollout waits for somebody: too much failed'],
   test: ['Test', 'Sent from the dashboard'],
 };
 

@@ -146,7 +146,7 @@ export function rolloutWords(rollout: Standing, nowMs: number): Said {
     case 'halted':
       return {
         now: because === '' ? 'Too many boxes failed.' : because,
-        next: 'No other box begins. Look at what failed; then resume, with or without another try, or abort.',
+        next: 'No other box begins to install. Look at what failed; then resume, with or without another try, or abort.',
       };
     case 'gated':
       return {
@@ -156,7 +156,7 @@ export function rolloutWords(rollout: Standing, nowMs: number): Said {
     case 'paused':
       return {
         now: because === '' ? 'Somebody paused it.' : because,
-        next: 'No other box begins; those that had begun go on. Resume when you are ready.',
+        next: 'No other box begins to install; those that had begun go on. Resume when you are ready.',
       };
     case 'done':
       return {
@@ -169,7 +169,11 @@ export function rolloutWords(rollout: Standing, nowMs: number): Said {
     case 'aborted':
       return {
         now: because === '' ? 'Somebody ended it.' : because,
-        next: `${boxes(totals.confirmed)} ${totals.confirmed === 1 ? 'keeps' : 'keep'} the new version; the others keep the old one.`,
+        next: `${boxes(totals.confirmed)} ${totals.confirmed === 1 ? 'keeps' : 'keep'} the new version${
+          totals.running > 0
+            ? `, ${count(totals.running)} still ${totals.running === 1 ? 'goes' : 'go'} on to the end`
+            : ''
+        }; the others keep the old one.`,
       };
   }
 }
@@ -321,11 +325,11 @@ export function planWords(
   }
   if (canaries.length > 0 || plan.stages.length > 1) lines.push(between(plan));
   lines.push(
-    plan.max_failures === 0
+    firstFailureHalts(plan)
       ? 'The first box that fails, rolls back or goes silent halts it.'
       : `It halts once more than ${boxes(plan.max_failures)} ${
           plan.max_failures === 1 ? 'has' : 'have'
-        } failed, rolled back or gone silent.`,
+        } failed, rolled back or gone silent, or so many that ${plan.success_percent} % cannot be confirmed any more.`,
   );
   lines.push(
     plan.force
@@ -338,6 +342,11 @@ export function planWords(
     );
   }
   return lines;
+}
+
+/** Where every box has to be confirmed no failure is put up with. */
+export function firstFailureHalts(plan: Pick<RolloutPlan, 'max_failures' | 'success_percent'>): boolean {
+  return plan.max_failures === 0 || plan.success_percent === 100;
 }
 
 /** What opens the way from one stage to the next. */

@@ -75,7 +75,7 @@ export function steer(
         consequences: [
           'No other box begins until somebody resumes it.',
           ...(totals.running > 0
-            ? [`${boxes(totals.running)} at work ${totals.running === 1 ? 'goes' : 'go'} on to the end.`]
+            ? ['Boxes that have not begun to install wait until then; those that have go on to the end.']
             : []),
         ],
         confirm: 'Pause',
