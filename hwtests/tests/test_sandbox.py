@@ -156,7 +156,7 @@ def test_rauc_listens_to_those_who_need_it(box: Box) -> None:
 
     def is_let(user: str, member: str) -> bool:
         call = f"busctl call de.pengutronix.rauc / de.pengutronix.rauc.Installer {member}"
-        return "not authorized" not in box.try_run(f"runuser -u {user} -- {call}")[1]
+        return "Access denied" not in box.try_run(f"runuser -u {user} -- {call}")[1]
 
     for member in ("GetSlotStatus", "GetArtifactStatus", "GetPrimary"):
         assert is_let("nodi-health", member), member
